@@ -1,0 +1,1 @@
+"""Footage in: movies and image sequences as a Shot whose frames are streamed, never held all at once."""

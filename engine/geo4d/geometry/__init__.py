@@ -1,0 +1,1 @@
+"""Cameras, rays, similarities, projections. The ground floor: imports nothing else of the engine."""

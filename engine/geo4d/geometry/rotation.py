@@ -1,0 +1,60 @@
+"""Rotations as unit quaternions (w, x, y, z), with neighbouring signs kept consistent."""
+
+import numpy as np
+
+
+def quaternions(R: np.ndarray) -> np.ndarray:
+    """Rotation matrices (N, 3, 3) to unit quaternions (N, 4) as (w, x, y, z), each on its predecessor's side."""
+    R = np.asarray(R, dtype=np.float64)
+    # Bar-Itzhack: the quaternion is the dominant eigenvector of a symmetric 4x4 matrix; stable everywhere.
+    K = np.empty((len(R), 4, 4))
+    m = R.transpose(1, 2, 0)
+    K[:, 0, 0] = m[0, 0] + m[1, 1] + m[2, 2]
+    K[:, 0, 1] = K[:, 1, 0] = m[2, 1] - m[1, 2]
+    K[:, 0, 2] = K[:, 2, 0] = m[0, 2] - m[2, 0]
+    K[:, 0, 3] = K[:, 3, 0] = m[1, 0] - m[0, 1]
+    K[:, 1, 1] = m[0, 0] - m[1, 1] - m[2, 2]
+    K[:, 2, 2] = m[1, 1] - m[0, 0] - m[2, 2]
+    K[:, 3, 3] = m[2, 2] - m[0, 0] - m[1, 1]
+    K[:, 1, 2] = K[:, 2, 1] = m[0, 1] + m[1, 0]
+    K[:, 1, 3] = K[:, 3, 1] = m[0, 2] + m[2, 0]
+    K[:, 2, 3] = K[:, 3, 2] = m[1, 2] + m[2, 1]
+    q = np.linalg.eigh(K)[1][:, :, -1]
+    if len(q) and q[0, 0] < 0:
+        q[0] = -q[0]
+    for i in range(1, len(q)):
+        if np.dot(q[i], q[i - 1]) < 0:
+            q[i] = -q[i]
+    return q
+
+
+def rotation_matrices(q: np.ndarray) -> np.ndarray:
+    """Quaternions (N, 4) as (w, x, y, z), any length, to rotation matrices (N, 3, 3)."""
+    q = np.asarray(q, dtype=np.float64)
+    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
+    w, x, y, z = np.moveaxis(q, -1, 0)
+    R = np.empty((*q.shape[:-1], 3, 3))
+    R[..., 0, 0] = 1 - 2 * (y * y + z * z)
+    R[..., 0, 1] = 2 * (x * y - w * z)
+    R[..., 0, 2] = 2 * (x * z + w * y)
+    R[..., 1, 0] = 2 * (x * y + w * z)
+    R[..., 1, 1] = 1 - 2 * (x * x + z * z)
+    R[..., 1, 2] = 2 * (y * z - w * x)
+    R[..., 2, 0] = 2 * (x * z - w * y)
+    R[..., 2, 1] = 2 * (y * z + w * x)
+    R[..., 2, 2] = 1 - 2 * (x * x + y * y)
+    return R
+
+
+def slerp(q0: np.ndarray, q1: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Spherical interpolation between two unit quaternions at parameters t (N,) in 0..1: (N, 4)."""
+    t = np.atleast_1d(np.asarray(t, dtype=np.float64))
+    dot = float(np.dot(q0, q1))
+    if dot < 0:
+        q1, dot = -q1, -dot
+    angle = np.arccos(min(dot, 1.0))
+    if angle < 1e-6:
+        q = (1 - t)[:, None] * q0 + t[:, None] * q1
+    else:
+        q = (np.sin((1 - t) * angle)[:, None] * q0 + np.sin(t * angle)[:, None] * q1) / np.sin(angle)
+    return q / np.linalg.norm(q, axis=1, keepdims=True)

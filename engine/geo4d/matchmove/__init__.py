@@ -1,0 +1,1 @@
+"""Cameras from 2D tracks: structure from motion, tripod and static shots, bundle adjustment."""

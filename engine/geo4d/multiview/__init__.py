@@ -1,0 +1,1 @@
+"""Dense depth from frames and known cameras."""

@@ -1,0 +1,1 @@
+"""Long 2D tracks of a shot."""
