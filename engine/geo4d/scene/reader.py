@@ -41,8 +41,9 @@ class Scene:
     scale: str  # "arbitrary" | "metric"
     up: np.ndarray  # (3,) float64, against gravity, world axes
     k1: float  # radial distortion, geometry.camera.Intrinsics
-    depth_width: int  # 0: no depth in this scene
+    depth_width: int  # 0: no maps in this scene
     depth_height: int
+    depth_measured: bool  # False for tripod and static shots: no parallax, so maps hold the moving mask alone
     footage: dict = field(default_factory=dict)
     engine: dict = field(default_factory=dict)
     model: dict = field(default_factory=dict)
@@ -54,7 +55,7 @@ class Scene:
 
     @property
     def has_depth(self) -> bool:
-        return self.depth_width > 0
+        return self.depth_width > 0 and self.depth_measured
 
     def depth_path(self, frame: int) -> Path:
         """Depth EXR of the frame at shot position ``frame``."""
@@ -116,6 +117,7 @@ def read_scene(folder: str | Path) -> Scene:
         k1=data["lens"]["k1"],
         depth_width=depth.get("width", 0),
         depth_height=depth.get("height", 0),
+        depth_measured=depth.get("measured", False),
         footage=data["footage"],
         engine=data["engine"],
         model=data["model"],
