@@ -54,6 +54,16 @@ def write_scene(folder: Path, shot: Shot, solve: Solve, tracks: Tracks, info: Sc
     replace_atomically(folder / SCENE_FILE, lambda path: path.write_text(text, encoding="utf-8"))
 
 
+def update_footage_path(folder: Path, path: str) -> None:
+    """Note that the same footage now lies at ``path``: it may have been moved since the scene was made."""
+    file = folder / SCENE_FILE
+    data = json.loads(file.read_text(encoding="utf-8"))
+    if data["footage"]["path"] != path:
+        data["footage"]["path"] = path
+        text = json.dumps(data, indent=1, allow_nan=False)
+        replace_atomically(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def point_confidence(error_px: np.ndarray) -> np.ndarray:
     """Mean reprojection errors (P,) in pixels to confidences (P,) float32 in 0..1; 0 where the error is unknown."""
     confidence = 1.0 / (1.0 + (np.asarray(error_px, dtype=np.float64) / _HALF_CONFIDENCE_PX) ** 2)
@@ -99,10 +109,21 @@ def describe(shot: Shot, solve: Solve, info: SceneInfo) -> dict:
         "lens": {"model": "SIMPLE_RADIAL", "k1": float(solve.k1)},
         "depth": {"width": width, "height": height, "measured": info.depth_measured} if width else None,
         "frames": frames,
-        "statistics": {**solve.statistics, **info.statistics},
+        "statistics": _plain({**solve.statistics, **info.statistics}),
         "warnings": info.warnings,
     }
 
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _plain(value):
+    """NumPy scalars and arrays inside ``value`` as JSON values; what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return _number(value) if isinstance(value, float) else value

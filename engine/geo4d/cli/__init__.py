@@ -1,0 +1,1 @@
+"""The command line: ``geo4d reconstruct | evaluate | export | doctor``."""

@@ -1,0 +1,74 @@
+"""Say what this installation can do and what is missing.
+
+``geo4d doctor --json`` prints one object; the add-on asks it before the first run.
+"""
+
+import importlib
+import json
+import os
+import platform
+import sys
+
+from .. import __version__
+from ..errors import EXIT_MODEL_MISSING, EXIT_OK
+
+# What the CPU engine cannot do without, and what adds to it: import name -> (what it is for, how to get it)
+REQUIRED = {
+    "numpy": "arrays",
+    "av": "movies",
+    "cv2": "images, tracking, flow",
+    "pycolmap": "structure from motion",
+    "OpenEXR": "depth files",
+}
+OPTIONAL = {"pxr": ("USD export on the command line", 'pip install "geo4d[usd]"')}
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
+
+
+def examine() -> dict:
+    """What stands, as plain values: packages with versions (None = missing), engines, machine, problems."""
+    packages, problems = {}, []
+    for name, purpose in REQUIRED.items():
+        try:
+            module = importlib.import_module(name)
+            packages[name] = getattr(module, "__version__", "present")
+        except ImportError as error:
+            packages[name] = None
+            problems.append(
+                {
+                    "code": "package_missing",
+                    "message": f"The package {name} ({purpose}) cannot be loaded: {error}.",
+                    "hint": f"This Python is {platform.python_version()}; install the extension made for this "
+                    "Blender, or run pip install geo4d in the chosen environment.",
+                }
+            )
+    for name in OPTIONAL:
+        packages[name] = "present" if importlib.util.find_spec(name) else None
+    return {
+        "ok": not problems,
+        "version": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "packages": packages,
+        "engines": {"tracks": {"ready": not problems, "needs": "CPU", "weights": None, "commercial_use": True}},
+        "problems": problems,
+    }
+
+
+def run(arguments) -> int:
+    report = examine()
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        print(f"geo4d {report['version']}, Python {report['python']}, {report['platform']}")
+        for name, version in report["packages"].items():
+            note = "" if version or name not in OPTIONAL else f"   for {OPTIONAL[name][0]}: {OPTIONAL[name][1]}"
+            print(f"  {name:10} {version or 'missing'}{note}")
+        for problem in report["problems"]:
+            print(f"{problem['message']}\n  {problem['hint']}")
+        print("Engine tracks: " + ("ready." if report["ok"] else "not ready."))
+    return EXIT_OK if report["ok"] else EXIT_MODEL_MISSING

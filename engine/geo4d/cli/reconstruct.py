@@ -1,0 +1,97 @@
+"""Reconstruct footage: solved camera, depth of every frame, static points, as a scene folder."""
+
+import os
+import time
+from pathlib import Path
+
+from ..errors import BadRequest, OutOfMemory
+from .console import listen_for_cancel, reporter_for
+
+# Stages of the pipeline with their relative cost, for the estimate of the remaining time.
+STAGES = (("read", 1.0), ("track", 6.0), ("solve", 8.0), ("depth", 20.0))
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("footage", metavar="FOOTAGE", help="movie, image of a sequence, or folder of images")
+    parser.add_argument("-o", "--output", metavar="SCENE", type=Path, help="scene folder (default: FOOTAGE.geo4d)")
+    parser.add_argument("--first", type=int, default=0, help="first frame, counted from 0")
+    parser.add_argument("--last", type=int, help="last frame, inclusive")
+    parser.add_argument("--step", type=int, default=1, help="use every N-th frame")
+    parser.add_argument("--fps", type=float, help="frame rate of an image sequence (default 24)")
+    lens = parser.add_mutually_exclusive_group()
+    lens.add_argument("--focal-px", type=float, help="known focal length in footage pixels")
+    lens.add_argument("--focal-mm", type=float, help="known focal length in millimetres, with --sensor-mm")
+    parser.add_argument("--sensor-mm", type=float, default=36.0, help="sensor width in millimetres (default 36)")
+    parser.add_argument("--model", choices=("tracks",), default="tracks", help="engine")
+    parser.add_argument("--depth-size", type=int, default=448, help="longer side of the depth maps, 0 for none")
+    parser.add_argument("--fresh", action="store_true", help="ignore finished and unfinished earlier work")
+    parser.add_argument("--threads", type=int, help="processor threads (default: all)")
+    parser.add_argument("--json", action="store_true", help="JSON lines for programs")
+    parser.add_argument("--watch-stdin", action="store_true", help="cancel when standard input closes")
+
+
+def run(arguments) -> None:
+    _check(arguments)
+    if arguments.threads:
+        os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    # Importing the libraries takes a second: show life first.
+    reporter = reporter_for(arguments.json, STAGES)
+    listen_for_cancel(reporter, arguments.watch_stdin)
+    import cv2
+
+    from ..pipeline import Settings, reconstruct
+
+    if arguments.threads:
+        cv2.setNumThreads(arguments.threads)
+    settings = Settings(
+        first=arguments.first,
+        last=arguments.last,
+        step=arguments.step,
+        fps=arguments.fps,
+        focal_px=_focal_px(arguments),
+        depth_long_side=arguments.depth_size,
+        model=arguments.model,
+    )
+    begun = time.perf_counter()
+    output = arguments.output or Path(str(arguments.footage).rstrip("/\\") + ".geo4d")
+    try:
+        result = reconstruct(arguments.footage, output, settings, reporter, fresh=arguments.fresh)
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoMem:
+            raise
+        raise OutOfMemory(
+            "out_of_memory", f"There is not enough memory ({error.err}).", "Use a smaller --depth-size or fewer frames."
+        ) from error
+    reporter.result({**result, "seconds": round(time.perf_counter() - begun, 1)})
+
+
+def _check(arguments) -> None:
+    rules = (
+        (arguments.first >= 0, "--first", arguments.first, "0 or more"),
+        (arguments.last is None or arguments.last >= arguments.first, "--last", arguments.last, "at least --first"),
+        (arguments.step >= 1, "--step", arguments.step, "1 or more"),
+        (arguments.fps is None or arguments.fps > 0, "--fps", arguments.fps, "above 0"),
+        (arguments.focal_px is None or arguments.focal_px > 0, "--focal-px", arguments.focal_px, "above 0"),
+        (arguments.focal_mm is None or arguments.focal_mm > 0, "--focal-mm", arguments.focal_mm, "above 0"),
+        (arguments.sensor_mm > 0, "--sensor-mm", arguments.sensor_mm, "above 0"),
+        (
+            arguments.depth_size == 0 or 64 <= arguments.depth_size <= 4096,
+            "--depth-size",
+            arguments.depth_size,
+            "0, or 64 to 4096",
+        ),
+        (arguments.threads is None or arguments.threads >= 1, "--threads", arguments.threads, "1 or more"),
+    )
+    for valid, option, value, wanted in rules:
+        if not valid:
+            raise BadRequest("bad_arguments", f"{option} is {value}.", f"Give {wanted}.")
+
+
+def _focal_px(arguments) -> float | None:
+    if arguments.focal_mm is None:
+        return arguments.focal_px
+    from ..footage import open_footage
+
+    # The sensor's width goes with the picture's longer side, also for footage filmed upright.
+    shot = open_footage(arguments.footage, first=arguments.first, last=arguments.first, fps=arguments.fps)
+    return arguments.focal_mm / arguments.sensor_mm * max(shot.width, shot.height)
