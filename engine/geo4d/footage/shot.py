@@ -20,6 +20,11 @@ class Shot(Protocol):
     fps: float
     indices: np.ndarray  # (F,) int64
     times: np.ndarray  # (F,) float64
+    frame_count: int  # of the whole footage, before range and step
+    variable_frame_rate: bool
+    pixel_aspect: float  # width of a pixel over its height
+    gaps: list[int]  # footage indices of the range that have no file
+    warnings: list[tuple[str, str, str]]  # (code, message, hint), ready for Progress.warn
 
     def __len__(self) -> int: ...
 
