@@ -65,7 +65,7 @@ make_environment() {
     "$python" -m venv "$folder"
   fi
   say "$folder: installing $*"
-  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" || die "pip failed for $folder"
+  "$folder/bin/python" -m pip install -qq --disable-pip-version-check "$@" || die "pip failed for $folder"
   "$folder/bin/python" -c "$check" || die "$folder was installed but does not work: $check"
   echo "$key" >"$folder/.stamp"
   say "$folder is ready"
