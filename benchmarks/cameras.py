@@ -32,7 +32,7 @@ def solve_tracks(clip: Clip) -> dict:
 
     shot, progress = open_footage(clip.footage), Silent()
     tracks = track_shot(shot, progress)
-    solve = solve_camera(shot, tracks, progress)
+    solve = solve_camera(tracks, progress)
     return {
         "poses": dict(enumerate(solve.c2w)),
         "measured": int((solve.pose_source != 2).sum()),

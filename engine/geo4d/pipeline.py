@@ -95,7 +95,7 @@ def _run_stages(work: Workspace, shot: Shot, settings: Settings, footage_hash: s
     with _timed(seconds, "solve"):
         solve, solved = work.load("solve", Solve), work.load("solved_tracks", Tracks)
         if solve is None or solved is None:
-            solve = solve_camera(shot, tracks, progress, focal_px=settings.focal_px)
+            solve = solve_camera(tracks, progress, focal_px=settings.focal_px)
             work.store("solved_tracks", tracks)
             work.store("solve", solve)
         else:
