@@ -8,7 +8,7 @@ from lights import sky, sun
 from materials import plain, textured
 from mathutils import Matrix
 from rig import hand_held, smooth_path
-from shapes import box, foliage, lathe, mesh_object, placed, sheet
+from shapes import box, foliage, lathe, mesh_object, sheet
 from street import clothe_walker
 
 LENS = Lens(360, 640, 500.0, k1=-0.1, overscan=1.08, detail=1.1)
@@ -130,9 +130,9 @@ def things(rng, green) -> None:
     )
     for z in (0.14, 0.68):
         lathe("Hoop", [(0.295, 0), (0.3, 0.05)], iron, (2.0, 3.2, z), 24)
-    for x in (0.28, 0.68):
-        placed(rail := box("Ladder rail", (0.05, 0.03, 2.6), (x + 0.1, 4.95, 0.01), timber))
-        rail.location, rail.rotation_euler = (x + 0.1, 4.95, 0.01), (-0.19, 0, 0)
+    for x in (0.38, 0.78):
+        rail = box("Ladder rail", (0.05, 0.03, 2.6), (x, 4.95, 0.01), timber)
+        rail.rotation_euler = (-0.19, 0, 0)
     for k in range(8):
         z = 0.25 + 0.3 * k
         box("Rung", (0.42, 0.03, 0.03), (0.58, 4.96 + 0.19 * z, z), timber)
@@ -166,7 +166,7 @@ def tufts(rng) -> None:
     count = 900
     x = np.where(rng.random(count) < 0.5, -2.15, 2.35) + rng.normal(0, 0.07, count)
     foot = np.c_[x, rng.uniform(-0.5, 4.8, count), np.zeros(count)]
-    lean = rng.normal(0, 0.05, (count, 3)) + [0, 0, 0.13]
+    lean = rng.normal((0, 0, 0.13), 0.05, (count, 3))
     side = rng.normal(0, 0.008, (count, 3)) * [1, 1, 0]
     vertices = np.stack([foot - side, foot + side, foot + lean], 1).reshape(-1, 3)
     faces = np.arange(count * 3).reshape(-1, 3).tolist()

@@ -287,9 +287,9 @@ def car(name, paint_colour, group=MOVERS, van=False):
                 parts.append(wheel)
     for part in parts:
         part.parent = body
-    holder = body
-    holder.delta_location = (0, 0, 0.3)
-    return holder
+    # Keys and placement set the location on the road; the body's own origin is its underside.
+    body.delta_location = (0, 0, 0.3)
+    return body
 
 
 def drive(body, start, end, count) -> None:

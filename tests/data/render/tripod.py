@@ -28,6 +28,5 @@ def build(count: int, fps: float) -> np.ndarray:
     yaw = np.radians(60 + 32 * ease)
     pitch = np.radians(-3.0 + 1.5 * np.sin(np.pi * s))
     centre = np.array([-5.9, 3.2, 2.6])
-    return np.stack(
-        [look_at(centre, centre + [np.sin(a), np.cos(a), np.sin(b)]) for a, b in zip(yaw, pitch, strict=True)]
-    )
+    ahead = np.stack([np.sin(yaw), np.cos(yaw), np.sin(pitch)], axis=-1)
+    return np.stack([look_at(centre, centre + step) for step in ahead])
