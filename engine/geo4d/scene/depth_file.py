@@ -1,14 +1,15 @@
 """One EXR file per frame: float32 R = z-depth, half G = confidence, half B = probability of motion."""
 
-import os
+import errno
 from pathlib import Path
 
 import numpy as np
 import OpenEXR
 
-from ..errors import OutputError
 from ..multiview.depth_frame import DepthFrame
+from .checkpoint import replace_atomically
 from .reader import SceneError
+from .workspace import output_errors
 
 
 def write_depth(path: str | Path, frame: DepthFrame) -> None:
@@ -17,7 +18,6 @@ def write_depth(path: str | Path, frame: DepthFrame) -> None:
     Depth that is not finite or not positive is stored as 0, which means "none". Raises
     :class:`~geo4d.errors.OutputError` when the disk refuses.
     """
-    path = Path(path)
     depth = np.asarray(frame.depth, dtype=np.float32)
     usable = np.isfinite(depth) & (depth > 0)
     channels = {
@@ -26,18 +26,18 @@ def write_depth(path: str | Path, frame: DepthFrame) -> None:
         "B": _half(frame.dynamic),
     }
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    # A name of this process's own: two runs into one folder must not share a half-written file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        OpenEXR.File(header, channels).write(str(temporary))
-        os.replace(temporary, path)
-    except (OSError, RuntimeError, ValueError) as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            "depth_not_written",
-            f"The depth file {path} cannot be written ({error}).",
-            "Free some disk space or choose another output folder.",
-        ) from error
+
+    def write(temporary: Path) -> None:
+        try:
+            OpenEXR.File(header, channels).write(str(temporary))
+        except RuntimeError as error:
+            # OpenEXR does not say why. Plain writing of as many bytes meets the same obstacle and names it.
+            with open(temporary, "wb") as file:
+                file.write(bytes(2 * depth.nbytes))
+            raise OSError(errno.EIO, str(error)) from error
+
+    with output_errors(Path(path)):
+        replace_atomically(Path(path), write)
 
 
 def read_depth(path: str | Path) -> DepthFrame:

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import OpenEXR
 import pytest
@@ -59,7 +63,25 @@ def test_rewriting_replaces_the_file_and_leaves_nothing_else_behind(tmp_path):
 def test_folder_that_does_not_exist_is_an_output_error(tmp_path):
     with pytest.raises(OutputError) as caught:
         write_depth(tmp_path / "nowhere" / "0000.exr", make_frame())
-    assert caught.value.code == "depth_not_written" and "nowhere" in caught.value.message
+    assert caught.value.code == "output_not_writable" and "nowhere" in caught.value.message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a POSIX matter")
+def test_disk_that_takes_no_more_is_an_output_error_and_keeps_the_old_file(tmp_path):
+    path = tmp_path / "0000.exr"
+    write_depth(path, make_frame(5, 9))
+    script = (
+        "import resource, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from test_depth_file import make_frame, write_depth\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        "try: write_depth(sys.argv[1], make_frame(200, 300))\n"
+        "except Exception as error: print(type(error).__name__, error.code, error.message)"
+    )
+    arguments = [sys.executable, "-c", script, str(path), str(Path(__file__).parent)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("OutputError output_failed") and "File too large" in done.stdout
+    assert read_depth(path).depth.shape == (5, 9)
+    assert [p.name for p in tmp_path.iterdir()] == ["0000.exr"]
 
 
 def test_missing_and_broken_files_name_the_file(tmp_path):
