@@ -27,7 +27,7 @@ samples: setup  ## render the sample clips and their truth again (tests/data/)
 	@$(PYTHON) tests/data/render/render.py
 
 clean:  ## remove what the targets built: zip, demo, caches
-	rm -rf build dist demo .ruff_cache .pytest_cache
+	rm -rf build/extension dist demo .ruff_cache .pytest_cache
 
 distclean: clean  ## also remove the environments and the fetched wheels
 	rm -rf .venv .venv-bpy45 .venv-bpy50 .venv-bpy52 wheels/*.whl

@@ -79,7 +79,10 @@ def reconstruct(folder: Path) -> dict:
     settings.output = str(folder / "scenes")
     settings.depth_size = "320"
     begun = time.monotonic()
-    outcome = bpy.ops.geo4d.reconstruct(source="STRIP")
+    try:
+        outcome = bpy.ops.geo4d.reconstruct(source="STRIP")
+    except RuntimeError as error:  # what an operator reports as an error; the session still has to end cleanly
+        outcome = {str(error)}
     ended = job.current
     return {
         "outcome": sorted(outcome),
@@ -148,6 +151,7 @@ def main(archive: str, clip: str, folder: Path) -> None:
     if clip:
         add_strip(clip)
         report.note(**reconstruct(folder))
+    if report.get("state") == "DONE":
         report.note(**inspect())
         usd = folder / "scene.usdc"
         bpy.ops.geo4d.export_usd(filepath=str(usd))

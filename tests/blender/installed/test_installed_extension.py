@@ -29,7 +29,8 @@ def archive() -> Path:
     command = [sys.executable, str(ROOT / "tools/extension.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return max((ROOT / "dist").glob("geo4d-*.zip"), key=os.path.getmtime)
+    (built,) = (word.rstrip(",") for word in done.stdout.split() if word.rstrip(",").endswith(".zip"))
+    return ROOT / built
 
 
 @pytest.fixture(scope="module")
