@@ -23,6 +23,9 @@ class Tracks:
     static: np.ndarray = field(default=None)  # (N,) bool: True where the track agrees with one rigid world
     xyz: np.ndarray = field(default=None)  # (N, 3) float64: world point, NaN where never triangulated
     error_px: np.ndarray = field(default=None)  # (N,) float32: mean reprojection error, NaN where no point
+    rgb: np.ndarray = field(default=None)  # (N, 3) uint8: colour where the track was first seen
+    key_frames: np.ndarray = field(default=None)  # (K,) int32: frames with wide-baseline matches, None if not chosen
+    working_scale: float = 1.0  # footage pixels per pixel of the image that was tracked
 
     def __post_init__(self):
         n = len(self)
@@ -32,6 +35,8 @@ class Tracks:
             self.xyz = np.full((n, 3), np.nan)
         if self.error_px is None:
             self.error_px = np.full(n, np.nan, dtype=np.float32)
+        if self.rgb is None:
+            self.rgb = np.full((n, 3), 128, dtype=np.uint8)
 
     def __len__(self) -> int:
         return int(self.track[-1]) + 1 if len(self.track) else 0

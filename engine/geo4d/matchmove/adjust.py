@@ -1,0 +1,107 @@
+"""Bundle adjustment: all poses, points, one shared focal length and one radial term under a Cauchy loss."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+
+from ..geometry.camera import Intrinsics, invert_pose
+from ..progress import Progress
+from .database import new_camera
+from .mapping import THREADS
+from .worker import run_cancellable
+
+
+@dataclass
+class Problem:
+    """A reconstruction to adjust: ``c2w`` (F, 4, 4) with NaN for unposed frames, ``points`` (N, 3), observations."""
+
+    c2w: np.ndarray
+    points: np.ndarray
+    track: np.ndarray
+    frame: np.ndarray
+    xy: np.ndarray
+    lens: Intrinsics
+
+
+def adjust(
+    problem: Problem,
+    progress: Progress,
+    refine_focal: bool,
+    refine_k1: bool,
+    loss_px: float,
+    iterations: int = 50,
+    stage: tuple[str, int, int] = ("adjust", 0, 1),
+    covariance: bool = False,
+) -> dict:
+    """Adjust in place; returns {"cost": ..., "focal_sigma_px": ... or NaN, "k1_sigma": ...}.
+
+    Observations of unposed frames or points without position must have been left out.
+    """
+    model = to_reconstruction(problem)
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_focal_length = refine_focal
+    options.refine_extra_params = refine_k1
+    options.refine_principal_point = False
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = loss_px
+    options.ceres.use_gpu = False
+    s = options.ceres.solver_options
+    s.num_threads = THREADS
+    s.max_num_iterations = iterations
+    s.function_tolerance = 1e-6
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    if not refine_focal and not refine_k1:
+        config.set_constant_cam_intrinsics(1)
+    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
+    summary = run_cancellable(adjuster.solve, progress, *stage)
+    from_reconstruction(model, problem)
+    result = {"cost": float(getattr(summary, "final_cost", np.nan)), "focal_sigma_px": np.nan, "k1_sigma": np.nan}
+    if covariance and (refine_focal or refine_k1):
+        wanted = pycolmap.BACovarianceOptions()
+        wanted.params = pycolmap.BACovarianceOptionsParams.ALL
+        found = pycolmap.estimate_ba_covariance(wanted, model, adjuster)
+        result["covariance"] = found
+    return result
+
+
+def to_reconstruction(problem: Problem) -> pycolmap.Reconstruction:
+    """The problem as a COLMAP model: image id = frame + 1, point ids in the order of the used tracks."""
+    lens = problem.lens
+    model = pycolmap.Reconstruction()
+    model.add_camera_with_trivial_rig(new_camera(lens.width, lens.height, lens.fx, False, lens.k1))
+    order = np.lexsort((problem.track, problem.frame))
+    frame, xy = problem.frame[order], problem.xy[order].astype(np.float64)
+    posed = np.flatnonzero(np.isfinite(problem.c2w[:, 0, 0]))
+    w2c = invert_pose(problem.c2w)
+    bounds = np.searchsorted(frame, np.arange(len(problem.c2w) + 1))
+    for f in posed.tolist():
+        image = pycolmap.Image(name=f"{f:06d}", keypoints=xy[bounds[f] : bounds[f + 1]], camera_id=1, image_id=f + 1)
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(w2c[f, :3]))
+    # Observations are added point by point, so go through them sorted by track.
+    index = np.empty(len(order), dtype=np.int64)
+    index[order] = np.arange(len(order)) - bounds[frame]
+    starts = np.flatnonzero(np.concatenate([[True], problem.track[1:] != problem.track[:-1]]))
+    ends = np.append(starts[1:], len(problem.track)).tolist()
+    image_ids, slots = (problem.frame + 1).tolist(), index.tolist()
+    Element = pycolmap.TrackElement
+    for a, b in zip(starts.tolist(), ends, strict=True):
+        elements = [Element(image_ids[i], slots[i]) for i in range(a, b)]
+        t = int(problem.track[a])
+        model.add_point3D_with_id(t + 1, pycolmap.Point3D(xyz=problem.points[t], track=pycolmap.Track(elements)))
+    return model
+
+
+def from_reconstruction(model: pycolmap.Reconstruction, problem: Problem) -> None:
+    camera = model.camera(1)
+    f, cx, cy, k1 = (float(v) for v in camera.params)
+    lens = problem.lens
+    problem.lens = Intrinsics(lens.width, lens.height, f, f, cx, cy, k1)
+    for image_id in model.reg_image_ids():
+        problem.c2w[image_id - 1, :3] = model.image(image_id).cam_from_world().inverse().matrix()
+    for point_id, point in model.points3D.items():
+        problem.points[point_id - 1] = point.xyz

@@ -1,0 +1,104 @@
+"""A COLMAP database of the key frames: tracks as key points, shared tracks as matches, epipolar inliers kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from ..progress import Progress
+from .observations import Observations
+
+GAPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # in key frames
+MIN_SHARED = 30  # tracks that two key frames must share to be a pair
+SEED = 1
+
+
+def new_camera(width: int, height: int, focal_px: float, known: bool, k1: float = 0.0) -> pycolmap.Camera:
+    """SIMPLE_RADIAL camera with its principal point at the image centre."""
+    camera = pycolmap.Camera(
+        model="SIMPLE_RADIAL", width=width, height=height, params=[focal_px, width / 2, height / 2, k1], camera_id=1
+    )
+    camera.has_prior_focal_length = known
+    return camera
+
+
+def key_pairs(observations: Observations, keys: np.ndarray) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Pairs of key frames (i, j as positions in ``keys``) with the rows of their shared tracks."""
+    pairs = []
+    for gap in GAPS:
+        for i in range(len(keys) - gap):
+            a, b = observations.shared(int(keys[i]), int(keys[i + gap]))
+            if len(a) >= MIN_SHARED:
+                pairs.append((i, i + gap, a, b))
+    return pairs
+
+
+def epipolar_options(threshold_px: float) -> pycolmap.TwoViewGeometryOptions:
+    """RANSAC settings for pairs of a video: no watermark tests, fixed seed."""
+    options = pycolmap.TwoViewGeometryOptions()
+    options.detect_watermark = False
+    options.min_num_inliers = MIN_SHARED // 2
+    options.ransac.max_error = threshold_px
+    options.ransac.random_seed = SEED
+    options.ransac.max_num_trials = 2000
+    options.ransac.confidence = 0.999
+    return options
+
+
+def write_database(
+    path: Path,
+    observations: Observations,
+    keys: np.ndarray,
+    camera: pycolmap.Camera,
+    pairs: list,
+    threshold_px: float,
+    progress: Progress,
+) -> np.ndarray:
+    """Write cameras, images (id = key position + 1), key points, matches and two-view geometries.
+
+    Returns
+    -------
+    (N,) float32 share of the pairs in which each track was an epipolar inlier, NaN where it was in none: low
+    for what moves by itself.
+    """
+    tracks = observations.tracks
+    votes = np.zeros((2, len(tracks)))
+    local = np.full(len(tracks.track), -1, dtype=np.int64)  # row -> key point index in its image
+    options = epipolar_options(threshold_px)
+    with pycolmap.Database.open(path) as database:
+        database.write_camera(camera, use_camera_id=True)
+        rig = pycolmap.Rig()
+        rig.rig_id = 1
+        rig.add_ref_sensor(camera.sensor_id)
+        database.write_rig(rig, use_rig_id=True)
+        for k, frame in enumerate(keys):
+            image = pycolmap.Image(name=f"{int(frame):06d}", camera_id=1, image_id=k + 1)
+            database.write_image(image, use_image_id=True)
+            entry = pycolmap.Frame()
+            entry.frame_id = k + 1
+            entry.rig_id = 1
+            entry.add_data_id(image.data_id)
+            database.write_frame(entry, use_frame_id=True)
+            rows = observations.rows(int(frame))
+            local[rows] = np.arange(len(rows))
+            database.write_keypoints(k + 1, tracks.xy[rows].astype(np.float32))
+        for done, (i, j, a, b) in enumerate(pairs):
+            geometry = pycolmap.estimate_two_view_geometry(
+                camera,
+                tracks.xy[a].astype(np.float64),
+                camera,
+                tracks.xy[b].astype(np.float64),
+                np.column_stack([np.arange(len(a))] * 2).astype(np.uint32),
+                options,
+            )
+            inliers = np.asarray(geometry.inlier_matches, dtype=np.int64).reshape(-1, 2)[:, 0]
+            votes[1, tracks.track[a]] += 1
+            votes[0, tracks.track[a[inliers]]] += 1
+            if len(inliers) >= options.min_num_inliers:
+                m = np.column_stack([local[a[inliers]], local[b[inliers]]]).astype(np.uint32)
+                database.write_matches(i + 1, j + 1, m)
+                geometry.inlier_matches = m
+                database.write_two_view_geometry(i + 1, j + 1, geometry)
+            progress.advance("pairs", done + 1, len(pairs))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (votes[0] / votes[1]).astype(np.float32)
