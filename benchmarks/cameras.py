@@ -102,14 +102,14 @@ def accuracy(clip: Clip, result: dict) -> tuple[float | None, float | None, floa
     frames = sorted(frame for frame in result["poses"] if frame < len(truth))
     found, truth = np.stack([result["poses"][f] for f in frames]), truth[frames]
     path = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).sum()
-    if clip.meta.get("motion") in ("tripod", "static") or path < 1e-6:
-        R = truth[0, :3, :3] @ found[0, :3, :3].T
-        ate = None
-    else:
-        s, R, t = umeyama(found[:, :3, 3], truth[:, :3, 3])
-        moved = s * found[:, :3, 3] @ R.T + t
+    ate = None
+    if clip.meta.get("motion") not in ("tripod", "static") and path > 1e-6:
+        scale, R, t = umeyama(found[:, :3, 3], truth[:, :3, 3])
+        moved = scale * found[:, :3, 3] @ R.T + t
         ate = 100 * float(np.sqrt(((moved - truth[:, :3, 3]) ** 2).sum(1).mean())) / path
-    turn = np.swapaxes(truth[:, :3, :3], 1, 2) @ (R @ found[:, :3, :3])
+    # Aligned by the mean rotation, not by the centres: a straight path leaves the turn about it open.
+    U, _, Vt = np.linalg.svd((truth[:, :3, :3] @ np.swapaxes(found[:, :3, :3], 1, 2)).sum(0))
+    turn = np.swapaxes(truth[:, :3, :3], 1, 2) @ (U @ Vt @ found[:, :3, :3])
     angle = np.degrees(np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1) / 2, -1, 1)))
     return ate, float(np.median(angle)), focal_error
 
