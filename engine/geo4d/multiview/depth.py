@@ -1,0 +1,142 @@
+"""Dense depth of every frame from its neighbours and the solved cameras.
+
+Flow to neighbours chosen by parallax, robust triangulation on each pixel's ray, movers by what their flow does
+that no static point could, an edge-aware affine fill of what was not measured, and movers placed by where they
+touch the ground.
+"""
+
+from collections.abc import Iterator, Set
+
+import numpy as np
+
+from ..footage.shot import Shot
+from ..matchmove.solve import Solve
+from ..progress import Progress
+from ..tracking.tracks import Tracks
+from . import dynamic, ground
+from .depth_frame import DepthFrame
+from .fill import Guide, fill
+from .flow import DenseFlow
+from .neighbours import choose_neighbours, short_gap
+from .triangulation import observe, structure_tensor, triangulate
+from .working_frames import WorkingFrames, depth_size, read_working_frames
+
+__all__ = ["depth_size", "estimate_depth"]
+
+NEIGHBOUR_COUNT = 8
+
+
+def estimate_depth(
+    shot: Shot,
+    solve: Solve,
+    tracks: Tracks,
+    size: tuple[int, int],
+    progress: Progress,
+    have: Set[int] = frozenset(),
+) -> Iterator[tuple[int, DepthFrame]]:
+    """Depth maps of a shot, one frame after the other.
+
+    Parameters
+    ----------
+    shot, solve, tracks : the footage, its cameras (one a frame) and its long tracks (may be empty).
+    size : (w, h) of the maps, see :func:`depth_size`.
+    have : positions whose maps exist already; they are not made again.
+
+    Yields
+    ------
+    position in the shot and its DepthFrame, in order, for every position not in ``have``. A camera that does
+    not travel measures no depth: for tripod and static shots depth and confidence are 0 and only ``dynamic``
+    says something.
+    """
+    total = len(shot)
+    missing = [i for i in range(total) if i not in have]
+    if not missing:
+        return
+    progress.advance("depth", total - len(missing), total)
+    frames = read_working_frames(shot, solve, size)
+    maker = _Maker(frames, solve, np.asarray(shot.times, dtype=np.float64))
+    for done, i in enumerate(missing, start=total - len(missing) + 1):
+        frame = maker.frame(i) if solve.motion == "moving" else maker.still(i)
+        yield i, frame
+        progress.advance("depth", done, total)
+
+
+class _Maker:
+    """Depth of single frames of one shot."""
+
+    def __init__(self, frames: WorkingFrames, solve: Solve, times: np.ndarray):
+        self.frames = frames
+        self.times = times
+        points = solve.points[np.all(np.isfinite(solve.points), axis=1)] if len(solve.points) else np.zeros((0, 3))
+        rng = np.random.default_rng(0)
+        self.points = points[rng.permutation(len(points))[:2000]]
+        self.flow = DenseFlow()
+
+    def depth_limits(self, i: int) -> tuple[float, float]:
+        """Nearest and farthest inverse depth worth believing in frame i (low, high)."""
+        z = ((self.points - self.frames.c2w[i, :3, 3]) @ self.frames.c2w[i, :3, :3])[:, 2]
+        z = z[z > 0]
+        if len(z) < 8:
+            return 1e-9, 1e9
+        return 1 / (np.percentile(z, 98) * 20), 1 / (np.percentile(z, 2) * 0.25)
+
+    def frame(self, i: int) -> DepthFrame:
+        frames, lens = self.frames, self.frames.lenses[i]
+        w, h = frames.size
+        guide = Guide.of(frames.rgb[i])
+        chosen = choose_neighbours(frames, i, self.times, self.points, NEIGHBOUR_COUNT)
+        brief = short_gap(self.times, i)
+        matches = {j: self.flow.match(frames, i, j) for j in dict.fromkeys([*chosen, *brief])}
+        texture = structure_tensor(frames.gray(i))
+        seen = {j: observe(m, lens, texture) for j, m in matches.items()}
+        limits = self.depth_limits(i)
+        if not chosen:
+            empty = np.zeros((h, w), dtype=np.float32)
+            return DepthFrame(empty, empty.copy(), empty.copy())
+        measured = triangulate([seen[j] for j in chosen], limits)
+        relative = measured.sigma / np.maximum(measured.d, 1e-12)
+        share = measured.agreeing / np.maximum(measured.possible, 1)
+        good = (measured.agreeing >= 1.5) & (share > 0.35) & (relative < 0.1) & (measured.d > 0)
+        weight = np.where(good, np.minimum(1e-4 / (relative + 0.01) ** 2, 1) * measured.agreeing / len(chosen), 0)
+        weight = weight.astype(np.float32)
+        d0, support = fill(measured.d, weight, guide)
+        d0 = np.clip(d0, *limits)
+        d_sigma = np.where(good, measured.sigma, 0.15 * d0).astype(np.float32)
+        score, believed = dynamic.residual_evidence(
+            [seen[j] for j in brief], [matches[j] for j in brief], np.where(good, measured.d, d0), d_sigma
+        )
+        moving = dynamic.probability(score, believed, guide)
+        return self._compose(measured, weight * (1 - moving), relative, moving, guide, limits)
+
+    def _compose(self, measured, weight, relative, moving, guide, limits) -> DepthFrame:
+        weight = np.where(moving > 0.5, 0, weight).astype(np.float32)
+        static, support = fill(measured.d, weight, guide)
+        d = np.clip(static, *limits)
+        confidence = np.clip(support / max(float(np.percentile(support, 90)), 1e-12), 0, 1) * 0.9 + 0.05
+        for mask in dynamic.components(moving > 0.5):
+            touch = ground.contact(mask, d, weight)
+            d = np.where(mask, np.float32(touch.d), d)
+            confidence = np.where(mask, 0.4 * touch.trust, confidence)
+        return DepthFrame(
+            (1 / np.maximum(d, 1e-12)).astype(np.float32),
+            confidence.astype(np.float32),
+            np.clip(moving, 0, 1).astype(np.float32),
+        )
+
+    def still(self, i: int) -> DepthFrame:
+        """A frame of a camera that does not travel: no depth, movers by what remains of the flow."""
+        frames = self.frames
+        w, h = frames.size
+        guide = Guide.of(frames.rgb[i])
+        score = np.zeros((h, w), dtype=np.float32)
+        believed = np.zeros((h, w), dtype=np.float32)
+        for j in short_gap(self.times, i):
+            m = self.flow.match(frames, i, j)
+            trust = np.where(np.isfinite(m.fb_error), 1 / (1 + (m.fb_error / 1.5) ** 2), 0).astype(np.float32)
+            length = np.hypot(m.flow[..., 0], m.flow[..., 1])
+            noise = 1.48 * float(np.median(length[trust > 0.5])) if (trust > 0.5).any() else 1.0
+            score += trust * length / np.sqrt(dynamic.MIN_SIGMA_PX**2 + noise**2)
+            believed += trust
+        moving = dynamic.probability(score / np.maximum(believed, 1e-6), believed, guide)
+        empty = np.zeros((h, w), dtype=np.float32)
+        return DepthFrame(empty, empty.copy(), np.clip(moving, 0, 1).astype(np.float32))

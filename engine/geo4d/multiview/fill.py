@@ -1,0 +1,108 @@
+"""Edge-aware smoothing and filling of sparse maps.
+
+The recursive domain transform (Gastal and Oliveira 2011, section 4.3) spreads values along the image but not
+over its edges. Inverse depth of a plane is affine in the image, so what is spread are the moments of a local
+affine fit: floors and walls continue as planes into what could not be measured.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass
+class Guide:
+    """The image that says where edges are: steps of the domain transform between neighbouring pixels."""
+
+    across: np.ndarray  # (w - 1, h) float32 distance in colour between columns
+    down: np.ndarray  # (h - 1, w) float32 distance in colour between rows
+
+    @classmethod
+    def of(cls, rgb: np.ndarray, sigma_level: float = 12.0) -> "Guide":
+        """From an image uint8 (h, w, 3); a colour step of ``sigma_level`` counts as much as sigma_px pixels."""
+        smooth = cv2.GaussianBlur(rgb, (0, 0), 0.7).astype(np.float32)
+        across = np.abs(np.diff(smooth, axis=1)).max(axis=2) / sigma_level
+        down = np.abs(np.diff(smooth, axis=0)).max(axis=2) / sigma_level
+        return cls(np.ascontiguousarray(across.T), down)
+
+
+def spread(channels: np.ndarray, guide: Guide, sigma_px: float, iterations: int = 2) -> np.ndarray:
+    """Edge-aware blur of channels (h, w, c) float32 by about ``sigma_px``; keeps no edge that is not in the guide."""
+    out = np.ascontiguousarray(channels, dtype=np.float32)
+    for n in range(iterations):
+        sigma = sigma_px * np.sqrt(3.0) * 2.0 ** (iterations - n - 1) / np.sqrt(4.0**iterations - 1)
+        rate = np.float32(-np.sqrt(2.0) / sigma)
+        columns = np.ascontiguousarray(out.transpose(1, 0, 2))
+        _recurse(columns, np.exp(rate * (1 + sigma_px * guide.across)))
+        out = np.ascontiguousarray(columns.transpose(1, 0, 2))
+        _recurse(out, np.exp(rate * (1 + sigma_px * guide.down)))
+    return out
+
+
+def _recurse(lines: np.ndarray, feedback: np.ndarray) -> None:
+    """First-order recursive filter in place, down and up the first axis of lines (n, m, c); feedback (n - 1, m)."""
+    a = feedback[..., None]
+    for k in range(1, len(lines)):
+        lines[k] += a[k - 1] * (lines[k - 1] - lines[k])
+    for k in range(len(lines) - 2, -1, -1):
+        lines[k] += a[k] * (lines[k + 1] - lines[k])
+
+
+# Blur radii of the fill in pixels, and how much each counts: the finest that has data decides.
+SCALES_PX = ((3.0, 1.0), (20.0, 1e-2), (150.0, 1e-5))
+SLOPE_PRIOR_PX = 4.0  # slopes are trusted once the data around a pixel reach further than this
+
+
+def fill(values: np.ndarray, weights: np.ndarray, guide: Guide, scales=SCALES_PX) -> tuple[np.ndarray, np.ndarray]:
+    """Edge-aware local affine fit of weighted values.
+
+    Parameters
+    ----------
+    values : (h, w) float32, here inverse depth; ignored where the weight is 0.
+    weights : (h, w) float32 >= 0, information of each value up to a common factor.
+
+    Returns
+    -------
+    filled : (h, w) float32, everywhere finite if any weight is positive (zeros otherwise).
+    support : (h, w) float32, the weight that reached each pixel at the finest scale.
+    """
+    h, w = values.shape
+    if not np.any(weights > 0):
+        return np.zeros_like(values), np.zeros_like(values)
+    # Local coordinates in units of 100 pixels around the image's middle keep the moments well scaled.
+    x = np.broadcast_to((np.arange(w, dtype=np.float32) - w / 2) / 100, (h, w))
+    y = np.broadcast_to(((np.arange(h, dtype=np.float32) - h / 2) / 100)[:, None], (h, w))
+    v = np.where(weights > 0, values, 0).astype(np.float32)
+    unit = float(np.median(v[weights > 0])) or 1.0
+    v = v / unit
+    wt = weights.astype(np.float32)
+    moments = np.dstack(
+        [wt, wt * x, wt * y, wt * x * x, wt * x * y, wt * y * y, wt * v, wt * v * x, wt * v * y, wt * v * v]
+    )
+    total = np.zeros_like(moments)
+    support = None
+    for sigma_px, share in scales:
+        blurred = spread(moments, guide, sigma_px)
+        if support is None:
+            support = blurred[..., 0].copy()
+        total += np.float32(share) * blurred
+    return unit * _affine_at_pixel(total, x, y), support
+
+
+def _affine_at_pixel(m: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Value at (x, y) of the affine fit with moments m (h, w, 10), slopes held back by a ridge."""
+    m = m.astype(np.float64)
+    n = np.maximum(m[..., 0], 1e-30)
+    mx, my, mv = m[..., 1] / n, m[..., 2] / n, m[..., 6] / n
+    xx, xy, yy = m[..., 3] / n - mx * mx, m[..., 4] / n - mx * my, m[..., 5] / n - my * my
+    xv, yv = m[..., 7] / n - mx * mv, m[..., 8] / n - my * mv
+    ridge = (SLOPE_PRIOR_PX / 100) ** 2
+    xx, yy = np.maximum(xx, 0) + ridge, np.maximum(yy, 0) + ridge
+    det = np.maximum(xx * yy - xy * xy, ridge * ridge)
+    sx = (yy * xv - xy * yv) / det
+    sy = (xx * yv - xy * xv) / det
+    slope = sx * (x - mx) + sy * (y - my)
+    # An extrapolated plane never leaves the range of what supports it by much.
+    spread_of_values = np.sqrt(np.maximum(m[..., 9] / n - mv * mv, 0))
+    return (mv + np.clip(slope, -2.0 * spread_of_values, 2.0 * spread_of_values)).astype(np.float32)

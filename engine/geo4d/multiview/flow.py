@@ -1,0 +1,62 @@
+"""Dense flow from a frame to a neighbour whose rotation has been taken out.
+
+With both images in the axes of the reference camera, a static point moves straight towards or away from one
+epipole, by ``d * a / (1 - t_z d)`` pixels for inverse depth ``d`` (see :mod:`.triangulation`): small motions,
+no perspective turn, and a residual that tells movers.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .working_frames import WorkingFrames
+
+
+@dataclass
+class Match:
+    """Dense correspondence of reference frame i with frame j, in pixels of the maps."""
+
+    j: int
+    t: np.ndarray  # (3,) centre of camera j in the axes of camera i, world units
+    flow: np.ndarray  # (h, w, 2) float32: pixel of i to pixel of j turned into i's axes
+    fb_error: np.ndarray  # (h, w) float32 forward-backward distance, inf where the match leaves the image
+
+
+class DenseFlow:
+    """Dense inverse search flow (Kroeger et al. 2016), forward and back."""
+
+    def __init__(self):
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def match(self, frames: WorkingFrames, i: int, j: int) -> Match:
+        """Flow of frame i to frame j."""
+        gray_i = frames.gray(i)
+        gray_j, inside = turned(frames, i, j)
+        forward = self._dis.calc(gray_i, gray_j, None)
+        backward = self._dis.calc(gray_j, gray_i, None)
+        h, w = gray_i.shape
+        x = np.arange(w, dtype=np.float32) + forward[..., 0]
+        y = np.arange(h, dtype=np.float32)[:, None] + forward[..., 1]
+        back = cv2.remap(backward, x, y, cv2.INTER_LINEAR)
+        error = np.hypot(forward[..., 0] + back[..., 0], forward[..., 1] + back[..., 1])
+        landed = cv2.remap(inside, x, y, cv2.INTER_NEAREST, borderValue=0) > 0
+        error[~landed] = np.inf
+        t = (frames.c2w[j, :3, 3] - frames.c2w[i, :3, 3]) @ frames.c2w[i, :3, :3]
+        return Match(j, t, forward, error)
+
+
+def turned(frames: WorkingFrames, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frame j as it would look with the orientation and lens of frame i.
+
+    Returns luma (h, w) uint8 and a mask (h, w) uint8, 255 where frame j has filmed the pixel.
+    """
+    w, h = frames.size
+    R = frames.c2w[j, :3, :3].T @ frames.c2w[i, :3, :3]
+    H = frames.lenses[j].matrix @ R @ np.linalg.inv(frames.lenses[i].matrix)
+    to_corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # OpenCV counts from pixel centres
+    H = np.linalg.inv(to_corner) @ H @ to_corner
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    image = cv2.warpPerspective(frames.gray(j), H, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.warpPerspective(frames.inside.astype(np.uint8) * 255, H, (w, h), flags=cv2.WARP_INVERSE_MAP)
+    return image, mask
