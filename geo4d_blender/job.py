@@ -1,0 +1,191 @@
+"""The one reconstruction that runs at a time: its state for the panels, its timer, and its end."""
+
+import atexit
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bpy
+
+from . import interpreter
+from .compat import engine_errors
+from .engine_process import EngineProcess
+from .footage_source import Footage
+
+_INTERVAL_S = 0.1
+_EDITORS = {"VIEW_3D", "SEQUENCE_EDITOR", "CLIP_EDITOR"}
+
+
+@dataclass
+class Job:
+    """A reconstruction, running or ended."""
+
+    title: str
+    process: EngineProcess
+    when_done: Callable[["Job"], None] | None = None
+    stage: str = "start"
+    done: int = 0
+    total: int = 0
+    fraction: float = 0.0  # of the whole run
+    eta_s: float | None = None
+    started: float = field(default_factory=time.monotonic)
+    warnings: list[dict] = field(default_factory=list)
+    result: dict | None = None
+    error: dict | None = None  # code, message, hint
+    state: str = "RUNNING"  # RUNNING, CANCELLING, DONE, CANCELLED, FAILED
+
+    @property
+    def running(self) -> bool:
+        return self.state in ("RUNNING", "CANCELLING")
+
+    def cancel(self) -> None:
+        if self.state == "RUNNING":
+            self.process.cancel()
+            self.state = "CANCELLING"
+
+    def poll(self) -> None:
+        """Take in what the engine has said; returns at once."""
+        for event in self.process.poll():
+            self._take(event)
+        if self.process.exit_status is not None:
+            for event in self.process.drain():
+                self._take(event)
+            self.process.close()
+            self._end(self.process.exit_status)
+
+    def _take(self, event: dict) -> None:
+        kind = event["event"]
+        if kind == "progress":
+            self.stage, self.done, self.total = event["stage"], event["done"], event["total"]
+            self.fraction, self.eta_s = event.get("fraction", 0.0), event.get("eta_s")
+        elif kind == "warning":
+            self.warnings.append(event)
+        elif kind == "result":
+            self.result = event
+        elif kind == "error":
+            self.error = event
+
+    def _end(self, exit_status: int) -> None:
+        problems = (self.result or {}).get("problems")
+        if problems:
+            self.state, self.error = "FAILED", problems[0]
+        elif exit_status == 0 and self.result is not None:
+            self.state, self.fraction = "DONE", 1.0
+        elif self.state == "CANCELLING" or exit_status == engine_errors.EXIT_CANCELLED:
+            self.state, self.error = "CANCELLED", None
+        else:
+            self.state = "FAILED"
+            self.error = self.error or died(exit_status, self.process)
+
+
+def died(exit_status: int, process: EngineProcess) -> dict:
+    """An error for an engine that ended without a word."""
+    tail = process.log_tail()
+    if "No module named" in tail:
+        missing = re.findall(r"No module named '?([\w.]+)", tail)[-1]
+        return {
+            "code": "engine_incomplete",
+            "message": f"The engine's Python lacks the package {missing}.",
+            "hint": "Install the Geo4D extension made for this Blender and system, or choose another interpreter "
+            "in its preferences.",
+        }
+    how = f"was ended by signal {-exit_status}" if exit_status < 0 else f"ended with status {exit_status}"
+    return {
+        "code": "engine_died",
+        "message": f"The engine {how} without a result.",
+        "hint": f"Reconstruct again to continue where it stopped; its log is {process.log_path}.",
+    }
+
+
+current: Job | None = None
+
+
+def start(footage: Footage, output: Path, arguments: list[str], chosen_python: str, when_done) -> Job:
+    """Reconstruct ``footage``; ``when_done`` is called with the ended job. Raises OSError if nothing can be started."""
+    request = ["reconstruct", str(footage.path), "--output", str(output), "--json", "--watch-stdin"]
+    request += ["--first", str(footage.first)]
+    request += ["--last", str(footage.last)] if footage.last is not None else []
+    request += ["--fps", f"{footage.fps:.6f}"] if footage.fps else []
+    return _run(footage.path.name, [*request, *arguments], chosen_python, when_done)
+
+
+def check_engine(chosen_python: str) -> Job:
+    """Ask the engine what it can do. Raises OSError if it cannot be started."""
+    return _run("Engine", ["doctor", "--json"], chosen_python, None)
+
+
+def _run(title: str, request: list[str], chosen_python: str, when_done) -> Job:
+    """Start the engine; the timer follows it from here on."""
+    global current
+    command = interpreter.engine_command(chosen_python, *request)
+    handle, log_path = tempfile.mkstemp(prefix="geo4d-", suffix=".log", dir=bpy.app.tempdir)
+    os.close(handle)
+    process = EngineProcess(command, interpreter.engine_environment(chosen_python), Path(log_path))
+    current = Job(title, process, when_done)
+    if not bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.register(_tick, first_interval=_INTERVAL_S, persistent=True)
+    return current
+
+
+def step() -> bool:
+    """Poll the current job, finish it if it has ended; True while it runs."""
+    job = current
+    if job is None or not job.running:
+        return False
+    job.poll()
+    if not job.running and job.when_done:
+        job.when_done(job)
+    return job.running
+
+
+def wait() -> None:
+    """Follow the current job to its end: for scripts and background mode, where no timers run."""
+    while step():
+        time.sleep(_INTERVAL_S)
+
+
+def stop() -> None:
+    """End the current job's processes at once."""
+    if current is not None and current.running:
+        current.process.kill()
+        current.process.close()
+        current.state = "CANCELLED"
+
+
+def _tick() -> float | None:
+    running = step()
+    _redraw()
+    return _INTERVAL_S if running else None
+
+
+def _redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in _EDITORS:
+                area.tag_redraw()
+
+
+@bpy.app.handlers.persistent
+def _on_load(*_) -> None:
+    # The scene that the result was meant for is about to go.
+    stop()
+
+
+def register():
+    bpy.app.handlers.load_pre.append(_on_load)
+    atexit.register(stop)
+
+
+def unregister():
+    global current
+    stop()
+    current = None
+    atexit.unregister(stop)
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    if _on_load in bpy.app.handlers.load_pre:
+        bpy.app.handlers.load_pre.remove(_on_load)

@@ -1,0 +1,217 @@
+"""What the buttons do."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy_extras.io_utils import ExportHelper
+
+from . import compat, export_usd, footage_source, job, preferences
+from .import_scene import Imported, import_scene
+
+SOURCES = [
+    ("STRIP", "Strip", "The active strip of the sequencer"),
+    ("CLIP", "Clip", "The clip of the Movie Clip Editor"),
+    ("FILE", "File", "A movie or image sequence on disk"),
+]
+
+
+def chosen_footage(source: str, filepath: str, context: bpy.types.Context) -> footage_source.Footage:
+    """The footage that an operator's ``source`` stands for. Raises SourceError."""
+    if source == "STRIP":
+        return footage_source.from_strip(compat.active_strip(context), compat.sequencer_scene(context))
+    if source == "CLIP":
+        clip = getattr(context.space_data, "clip", None) or getattr(context, "edit_movieclip", None)
+        return footage_source.from_clip(clip, context.scene)
+    return footage_source.from_file(filepath or context.scene.geo4d.footage, context.scene)
+
+
+def root_of(context: bpy.types.Context) -> bpy.types.Object | None:
+    """Parent empty of the imported scene that the active object belongs to, else the newest one in the scene."""
+    item = context.view_layer.objects.active
+    while item is not None:
+        if "geo4d_scene" in item:
+            return item
+        item = item.parent
+    roots = [o for o in context.scene.objects if "geo4d_scene" in o]
+    return roots[-1] if roots else None
+
+
+def bring_in(folder: Path, blender_scene: bpy.types.Scene, start_frame: int, footage: Path | None = None) -> Imported:
+    """Import ``folder`` as the scene's settings say."""
+    options = blender_scene.geo4d.import_options(start_frame)
+    options.footage = footage
+    return import_scene(folder, blender_scene, options)
+
+
+def import_when_done(footage: footage_source.Footage, scene_name: str):
+    """What follows a finished reconstruction. The scene is looked up by name: it may be gone by then."""
+
+    def import_result(finished: job.Job) -> None:
+        blender_scene = bpy.data.scenes.get(scene_name)
+        if finished.state != "DONE" or blender_scene is None:
+            return
+        folder = Path(finished.result["scene"])
+        blender_scene.geo4d.scene_folder = str(folder)
+        try:
+            imported = bring_in(folder, blender_scene, footage.start_frame, footage.path)
+        except (compat.scene_reader.SceneError, OSError, RuntimeError) as error:
+            finished.state = "FAILED"
+            finished.error = {"code": "import_failed", "message": str(error), "hint": f"The scene is in {folder}."}
+            return
+        finished.warnings += [{"code": "import", "message": text, "hint": ""} for text in imported.warnings]
+
+    return import_result
+
+
+class GEO4D_OT_reconstruct(bpy.types.Operator):
+    """Solve the camera of the footage, measure its depth, and bring both into this scene"""
+
+    bl_idname = "geo4d.reconstruct"
+    bl_label = "Reconstruct 4D"
+
+    source: EnumProperty(name="Source", items=SOURCES, default="FILE", options={"SKIP_SAVE"})
+    filepath: StringProperty(name="Footage", options={"SKIP_SAVE"})
+    wait: BoolProperty(
+        name="Wait", description="Return when the engine is done, for scripts", options={"SKIP_SAVE", "HIDDEN"}
+    )
+
+    @classmethod
+    def poll(cls, context):
+        cls.poll_message_set("A reconstruction is running")
+        return job.current is None or not job.current.running
+
+    def execute(self, context):
+        settings = context.scene.geo4d
+        try:
+            footage = chosen_footage(self.source, self.filepath, context)
+            output = settings.output_folder(footage)
+            when_done = import_when_done(footage, context.scene.name)
+            job.start(footage, output, settings.engine_arguments(), preferences.engine_python(), when_done)
+        except footage_source.SourceError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        except OSError as error:
+            self.report({"ERROR"}, f"The engine cannot be started ({error}). Check the interpreter in the preferences.")
+            return {"CANCELLED"}
+        if self.wait or bpy.app.background:
+            job.wait()
+            return self._report_end(job.current)
+        return {"FINISHED"}
+
+    def _report_end(self, ended: job.Job):
+        if ended.state == "FAILED":
+            self.report({"ERROR"}, f"{ended.error['message']} {ended.error['hint']}")
+        return {"FINISHED"} if ended.state == "DONE" else {"CANCELLED"}
+
+
+class GEO4D_OT_cancel(bpy.types.Operator):
+    """Stop the engine; what it has finished is kept and used by the next run"""
+
+    bl_idname = "geo4d.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context):
+        return job.current is not None and job.current.state == "RUNNING"
+
+    def execute(self, context):
+        job.current.cancel()
+        return {"FINISHED"}
+
+
+class GEO4D_OT_import_scene(bpy.types.Operator):
+    """Bring a reconstructed scene into this file"""
+
+    bl_idname = "geo4d.import_scene"
+    bl_label = "Import Scene"
+    bl_options = {"UNDO"}  # noqa: RUF012 - Blender wants a plain set
+
+    directory: StringProperty(name="Scene Folder", subtype="DIR_PATH", options={"SKIP_SAVE"})
+    start_frame: IntProperty(name="Start Frame", description="Scene frame of the footage's first frame", default=1)
+
+    def invoke(self, context, event):
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        folder = Path(bpy.path.abspath(self.directory or context.scene.geo4d.scene_folder))
+        try:
+            imported = bring_in(folder, context.scene, self.start_frame)
+        except compat.scene_reader.SceneError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        for text in imported.warnings:
+            self.report({"WARNING"}, text)
+        context.scene.geo4d.scene_folder = str(folder)
+        return {"FINISHED"}
+
+
+class GEO4D_OT_export_usd(bpy.types.Operator, ExportHelper):
+    """Write the reconstructed camera and points to a USD file"""
+
+    bl_idname = "geo4d.export_usd"
+    bl_label = "Export USD"
+
+    filename_ext = ".usdc"
+    filter_glob: StringProperty(default="*.usd;*.usda;*.usdc;*.usdz", options={"HIDDEN"})
+
+    @classmethod
+    def poll(cls, context):
+        if not compat.can_export_usd():
+            cls.poll_message_set("This Blender was built without USD")
+            return False
+        cls.poll_message_set("No reconstructed scene is imported here")
+        return root_of(context) is not None
+
+    def execute(self, context):
+        try:
+            export_usd.export_usd(self.filepath, root_of(context), context.scene)
+        except RuntimeError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if not Path(self.filepath).is_file():
+            self.report({"ERROR"}, f"{self.filepath} was not written. Choose a folder where you may write.")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class GEO4D_OT_check_engine(bpy.types.Operator):
+    """Ask the engine what it can do with the chosen interpreter"""
+
+    bl_idname = "geo4d.check_engine"
+    bl_label = "Check Engine"
+
+    @classmethod
+    def poll(cls, context):
+        cls.poll_message_set("The engine is busy")
+        return job.current is None or not job.current.running
+
+    def execute(self, context):
+        try:
+            job.check_engine(preferences.engine_python())
+        except OSError as error:
+            self.report({"ERROR"}, f"The engine cannot be started ({error}). Check the interpreter.")
+            return {"CANCELLED"}
+        if bpy.app.background:
+            job.wait()
+        return {"FINISHED"}
+
+
+_classes = (
+    GEO4D_OT_check_engine,
+    GEO4D_OT_reconstruct,
+    GEO4D_OT_cancel,
+    GEO4D_OT_import_scene,
+    GEO4D_OT_export_usd,
+)
+
+
+def register():
+    for cls in _classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister():
+    for cls in reversed(_classes):
+        bpy.utils.unregister_class(cls)
