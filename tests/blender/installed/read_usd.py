@@ -17,7 +17,10 @@ def describe(path: str) -> dict:
             for time in range(int(stage.GetStartTimeCode()), int(stage.GetEndTimeCode()) + 1):
                 cache.SetTime(time)
                 places.append(list(cache.GetLocalToWorldTransform(prim).ExtractTranslation()))
-            cameras.append({"positions": places, "focal_mm": camera.GetFocalLengthAttr().Get(1)})
+            # USD gives focal lengths in tenths of the scene unit.
+            unit_mm = UsdGeom.GetStageMetersPerUnit(stage) * 100
+            focal_mm = camera.GetFocalLengthAttr().Get(1) * unit_mm
+            cameras.append({"positions": places, "focal_mm": focal_mm})
         elif prim.IsA(UsdGeom.Points):
             attribute = UsdGeom.Points(prim).GetPointsAttr()
             times = attribute.GetTimeSamples()
