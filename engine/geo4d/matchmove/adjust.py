@@ -9,6 +9,7 @@ from ..geometry.camera import Intrinsics, invert_pose
 from ..progress import Progress
 from .database import new_camera
 from .mapping import THREADS
+from .triangulation import reprojection_errors
 from .worker import run_cancellable
 
 
@@ -31,12 +32,11 @@ def adjust(
     refine_k1: bool,
     loss_px: float,
     iterations: int = 50,
-    stage: tuple[str, int, int] = ("adjust", 0, 1),
-    covariance: bool = False,
-) -> dict:
-    """Adjust in place; returns {"cost": ..., "focal_sigma_px": ... or NaN, "k1_sigma": ...}.
+) -> float:
+    """Adjust in place; returns the mean Cauchy cost per observation, ``log(1 + (error / loss_px)^2)``.
 
-    Observations of unposed frames or points without position must have been left out.
+    Observations of unposed frames, and of points without position or with one observation, must have been left
+    out. A camera whose focal length and radial term are both held stays exactly as it is.
     """
     model = to_reconstruction(problem)
     options = pycolmap.BundleAdjustmentOptions()
@@ -58,15 +58,10 @@ def adjust(
     if not refine_focal and not refine_k1:
         config.set_constant_cam_intrinsics(1)
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
-    summary = run_cancellable(adjuster.solve, progress, *stage)
+    run_cancellable(adjuster.solve, progress, "adjust", 0, 1)
     from_reconstruction(model, problem)
-    result = {"cost": float(getattr(summary, "final_cost", np.nan)), "focal_sigma_px": np.nan, "k1_sigma": np.nan}
-    if covariance and (refine_focal or refine_k1):
-        wanted = pycolmap.BACovarianceOptions()
-        wanted.params = pycolmap.BACovarianceOptionsParams.ALL
-        found = pycolmap.estimate_ba_covariance(wanted, model, adjuster)
-        result["covariance"] = found
-    return result
+    error = reprojection_errors(problem.points, problem.track, problem.frame, problem.xy, problem.c2w, problem.lens)
+    return float(np.mean(np.log1p(np.minimum(error / loss_px, 1e3) ** 2)))
 
 
 def to_reconstruction(problem: Problem) -> pycolmap.Reconstruction:

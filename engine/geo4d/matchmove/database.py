@@ -1,5 +1,6 @@
 """A COLMAP database of the key frames: tracks as key points, shared tracks as matches, epipolar inliers kept."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,14 @@ def new_camera(width: int, height: int, focal_px: float, known: bool, k1: float 
     return camera
 
 
-def key_pairs(observations: Observations, keys: np.ndarray) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
-    """Pairs of key frames (i, j as positions in ``keys``) with the rows of their shared tracks."""
+def key_pairs(observations: Observations, keys: np.ndarray) -> list["Pair"]:
+    """Pairs of key frames at growing gaps that share enough tracks."""
     pairs = []
     for gap in GAPS:
         for i in range(len(keys) - gap):
             a, b = observations.shared(int(keys[i]), int(keys[i + gap]))
             if len(a) >= MIN_SHARED:
-                pairs.append((i, i + gap, a, b))
+                pairs.append(Pair(i, i + gap, a, b))
     return pairs
 
 
@@ -45,16 +46,64 @@ def epipolar_options(threshold_px: float) -> pycolmap.TwoViewGeometryOptions:
     return options
 
 
+@dataclass
+class Pair:
+    """Two key frames, positions ``i`` < ``j`` among the key frames, and the rows of the tracks they share."""
+
+    i: int
+    j: int
+    a: np.ndarray
+    b: np.ndarray
+
+
+def epipolar_survey(
+    observations: Observations, pairs: list[Pair], threshold_px: float, progress: Progress, most: int = 80
+) -> list[tuple[Pair, np.ndarray | None, int]]:
+    """Fundamental matrices of the widest pairs, at most ``most``: (pair, F or None where it is degenerate, inliers).
+
+    The widest pair of every key frame comes first; parallax and lens show there.
+    """
+    widest = {}
+    for pair in pairs:
+        if pair.i not in widest or pair.j > widest[pair.i].j:
+            widest[pair.i] = pair
+    chosen = list(widest.values())
+    others = [p for p in pairs if p.j - p.i >= 3 and widest[p.i] is not p]
+    step = max(1, len(others) // max(1, most - len(chosen)))
+    chosen = (chosen + others[::step])[:most]
+    tracks = observations.tracks
+    camera = new_camera(tracks.width, tracks.height, max(tracks.width, tracks.height), False)
+    options = epipolar_options(threshold_px)
+    found = []
+    for done, pair in enumerate(chosen):
+        geometry = two_view(tracks, camera, pair, options)
+        plain = geometry.config == int(pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED)
+        found.append((pair, np.array(geometry.F) if plain else None, len(geometry.inlier_matches)))
+        progress.advance("survey", done + 1, len(chosen))
+    return found
+
+
+def two_view(tracks, camera, pair: Pair, options) -> pycolmap.TwoViewGeometry:
+    return pycolmap.estimate_two_view_geometry(
+        camera,
+        tracks.xy[pair.a].astype(np.float64),
+        camera,
+        tracks.xy[pair.b].astype(np.float64),
+        np.column_stack([np.arange(len(pair.a))] * 2).astype(np.uint32),
+        options,
+    )
+
+
 def write_database(
     path: Path,
     observations: Observations,
     keys: np.ndarray,
     camera: pycolmap.Camera,
-    pairs: list,
+    pairs: list[Pair],
     threshold_px: float,
     progress: Progress,
 ) -> np.ndarray:
-    """Write cameras, images (id = key position + 1), key points, matches and two-view geometries.
+    """Write camera, images (id = key position + 1), key points, and the epipolar inliers of every pair.
 
     Returns
     -------
@@ -65,7 +114,7 @@ def write_database(
     votes = np.zeros((2, len(tracks)))
     local = np.full(len(tracks.track), -1, dtype=np.int64)  # row -> key point index in its image
     options = epipolar_options(threshold_px)
-    with pycolmap.Database.open(path) as database:
+    with pycolmap.Database.open(path) as database, pycolmap.DatabaseTransaction(database):
         database.write_camera(camera, use_camera_id=True)
         rig = pycolmap.Rig()
         rig.rig_id = 1
@@ -82,23 +131,16 @@ def write_database(
             rows = observations.rows(int(frame))
             local[rows] = np.arange(len(rows))
             database.write_keypoints(k + 1, tracks.xy[rows].astype(np.float32))
-        for done, (i, j, a, b) in enumerate(pairs):
-            geometry = pycolmap.estimate_two_view_geometry(
-                camera,
-                tracks.xy[a].astype(np.float64),
-                camera,
-                tracks.xy[b].astype(np.float64),
-                np.column_stack([np.arange(len(a))] * 2).astype(np.uint32),
-                options,
-            )
+        for done, pair in enumerate(pairs):
+            geometry = two_view(tracks, camera, pair, options)
             inliers = np.asarray(geometry.inlier_matches, dtype=np.int64).reshape(-1, 2)[:, 0]
-            votes[1, tracks.track[a]] += 1
-            votes[0, tracks.track[a[inliers]]] += 1
+            votes[1, tracks.track[pair.a]] += 1
+            votes[0, tracks.track[pair.a[inliers]]] += 1
             if len(inliers) >= options.min_num_inliers:
-                m = np.column_stack([local[a[inliers]], local[b[inliers]]]).astype(np.uint32)
-                database.write_matches(i + 1, j + 1, m)
+                m = np.column_stack([local[pair.a[inliers]], local[pair.b[inliers]]]).astype(np.uint32)
+                database.write_matches(pair.i + 1, pair.j + 1, m)
                 geometry.inlier_matches = m
-                database.write_two_view_geometry(i + 1, j + 1, geometry)
+                database.write_two_view_geometry(pair.i + 1, pair.j + 1, geometry)
             progress.advance("pairs", done + 1, len(pairs))
     with np.errstate(invalid="ignore", divide="ignore"):
         return (votes[0] / votes[1]).astype(np.float32)

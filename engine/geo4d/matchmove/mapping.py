@@ -26,13 +26,6 @@ class Candidate:
     k1: float
 
 
-def calibrate(database: Path, progress: Progress) -> None:
-    """View-graph calibration: focal length from the fundamental matrices, relative poses of the pairs."""
-    options = pycolmap.ViewGraphCalibrationOptions()
-    options.random_seed = SEED
-    run_cancellable(lambda: pycolmap.calibrate_view_graph(database, options), progress, "map", 0, 3)
-
-
 def global_map(database: Path, folder: Path, progress: Progress, fixed_focal: bool) -> list[Candidate]:
     """GLOMAP: rotation averaging, global positioning, bundle adjustment."""
     options = pycolmap.GlobalPipelineOptions()
@@ -47,9 +40,10 @@ def global_map(database: Path, folder: Path, progress: Progress, fixed_focal: bo
     m.retriangulation.random_seed = SEED
     m.global_positioning.use_gpu = False
     m.bundle_adjustment.ceres.use_gpu = False
+    m.bundle_adjustment.ceres.solver_options.max_num_iterations = 40
     m.bundle_adjustment.refine_focal_length = not fixed_focal
     folder.mkdir()
-    models = run_cancellable(lambda: pycolmap.global_mapping(database, folder, folder, options), progress, "map", 1, 3)
+    models = run_cancellable(lambda: pycolmap.global_mapping(database, folder, folder, options), progress, "map", 0, 2)
     return [as_candidate("global", r) for r in models.values()]
 
 
@@ -88,8 +82,8 @@ def incremental_map(database: Path, folder: Path, progress: Progress, fixed_foca
         lambda: pycolmap.incremental_mapping(database, folder, folder, options, cancellation_token=token),
         progress,
         "map",
+        1,
         2,
-        3,
         token.cancel,
     )
     return [as_candidate("incremental", r) for r in models.values()]
