@@ -7,6 +7,7 @@ touch the ground.
 
 from collections.abc import Iterator, Set
 
+import cv2
 import numpy as np
 
 from ..footage.shot import Shot
@@ -24,6 +25,7 @@ from .working_frames import WorkingFrames, depth_size, read_working_frames
 __all__ = ["depth_size", "estimate_depth"]
 
 NEIGHBOUR_COUNT = 8
+MOTION_SPAN_S = 0.35  # neighbours within this time tell movers
 
 
 def estimate_depth(
@@ -71,6 +73,7 @@ class _Maker:
         rng = np.random.default_rng(0)
         self.points = points[rng.permutation(len(points))[:2000]]
         self.flow = DenseFlow()
+        self.floor = ground.fit_floor(points, frames.c2w) if solve.motion == "moving" else None
 
     def depth_limits(self, i: int) -> tuple[float, float]:
         """Nearest and farthest inverse depth worth believing in frame i (low, high)."""
@@ -99,22 +102,29 @@ class _Maker:
         good = (measured.agreeing >= 1.5) & (share > 0.35) & (relative < 0.1) & (measured.d > 0)
         weight = np.where(good, np.minimum(1e-4 / (relative + 0.01) ** 2, 1) * measured.agreeing / len(chosen), 0)
         weight = weight.astype(np.float32)
-        d0, support = fill(measured.d, weight, guide)
-        d0 = np.clip(d0, *limits)
+        weight *= flat(measured.d, good)
+        d0 = np.clip(fill(measured.d, weight, guide)[0], *limits)
         d_sigma = np.where(good, measured.sigma, 0.15 * d0).astype(np.float32)
+        near = [j for j in matches if abs(self.times[j] - self.times[i]) <= MOTION_SPAN_S or j in brief]
         score, believed = dynamic.residual_evidence(
-            [seen[j] for j in brief], [matches[j] for j in brief], np.where(good, measured.d, d0), d_sigma
+            [seen[j] for j in near], [matches[j] for j in near], np.where(good, measured.d, d0), d_sigma
         )
         moving = dynamic.probability(score, believed, guide)
-        return self._compose(measured, weight * (1 - moving), relative, moving, guide, limits)
+        return self._compose(i, measured.d, weight, moving, guide)
 
-    def _compose(self, measured, weight, relative, moving, guide, limits) -> DepthFrame:
-        weight = np.where(moving > 0.5, 0, weight).astype(np.float32)
-        static, support = fill(measured.d, weight, guide)
-        d = np.clip(static, *limits)
+    def _compose(self, i: int, measured_d, weight, moving, guide) -> DepthFrame:
+        """Static scene filled behind the movers, the movers put in front of it."""
+        weight = np.where(moving > 0.5, 0, weight * (1 - moving)).astype(np.float32)
+        d, support = fill(measured_d, weight, guide)
+        if np.any(weight > 0):
+            low, high = np.percentile(measured_d[weight > 0], [0.5, 99.8])
+            d = np.clip(d, 0.6 * low, 1.3 * high)
         confidence = np.clip(support / max(float(np.percentile(support, 90)), 1e-12), 0, 1) * 0.9 + 0.05
-        for mask in dynamic.components(moving > 0.5):
-            touch = ground.contact(mask, d, weight)
+        lens = self.frames.lenses[i]
+        d_floor = self.floor.inverse_depth(self.frames.c2w[i], lens) if self.floor else None
+        static = d
+        for mask in dynamic.groups(moving > 0.5):
+            touch = ground.contact(mask, static, weight, d_floor)
             d = np.where(mask, np.float32(touch.d), d)
             confidence = np.where(mask, 0.4 * touch.trust, confidence)
         return DepthFrame(
@@ -140,3 +150,13 @@ class _Maker:
         moving = dynamic.probability(score / np.maximum(believed, 1e-6), believed, guide)
         empty = np.zeros((h, w), dtype=np.float32)
         return DepthFrame(empty, empty.copy(), np.clip(moving, 0, 1).astype(np.float32))
+
+
+def flat(d: np.ndarray, good: np.ndarray, step: float = 0.12) -> np.ndarray:
+    """Factor (h, w) 0..1 that is small where inverse depth jumps: flow smears a few pixels over such edges."""
+    kernel = np.ones((7, 7), np.uint8)
+    high = cv2.dilate(np.where(good, d, 0).astype(np.float32), kernel)
+    low = cv2.erode(np.where(good, d, np.inf).astype(np.float32), kernel)
+    low = np.minimum(low, high)
+    jump = (high - low) / np.maximum(high, 1e-12)
+    return np.where(good, 1 / (1 + (jump / step) ** 4), 0).astype(np.float32)

@@ -25,25 +25,23 @@ def residual_evidence(
 
     Returns
     -------
-    score : (h, w) float32, weighted mean over the matches, 0 where there is none.
+    score : (h, w) float32, root mean square over the matches, 0 where there is none.
     weight : (h, w) float32, how much the matches there can be believed, 0..count.
     """
-    score = np.zeros_like(d)
+    total = np.zeros_like(d)
     weight = np.zeros_like(d)
     for o, m in zip(observations, matches, strict=True):
-        believed = np.isfinite(o.sigma) / (1 + (m.fb_error / 1.5) ** 2)
-        believed = np.where(np.isfinite(believed), believed, 0).astype(np.float32)
+        believed = 1 / (1 + (m.fb_error / 1.5) ** 2)  # 0 where the match left the picture
         along = np.abs(o.d - d) * o.gain
-        along_sigma = d_sigma * o.gain
         # The frame's own noise: most of any frame is static, so its median residual is noise.
         solid = believed > 0.5
         noise = 1.48 * float(np.median(o.across[solid])) if solid.any() else 1.0
-        sigma2 = MIN_SIGMA_PX**2 + noise**2 + o.sigma**2 * 0.25
-        sigma2 = np.where(np.isfinite(sigma2), sigma2, 1e6)
-        z2 = o.across**2 / sigma2 + along**2 / (sigma2 + (2 * along_sigma) ** 2)
-        score += believed * np.sqrt(z2)
+        sigma2 = np.minimum(MIN_SIGMA_PX**2 + noise**2 + 0.25 * o.sigma**2, 1e6)
+        z2 = o.across**2 / sigma2 + along**2 / (sigma2 + (2 * d_sigma * o.gain) ** 2)
+        # Bounded, so that one bad match of several is not yet motion.
+        total += believed * np.minimum(z2, 60.0)
         weight += believed
-    return score / np.maximum(weight, 1e-6), weight
+    return np.sqrt(total / np.maximum(weight, 1e-6)), weight
 
 
 def probability(score: np.ndarray, weight: np.ndarray, guide: Guide) -> np.ndarray:
@@ -54,22 +52,17 @@ def probability(score: np.ndarray, weight: np.ndarray, guide: Guide) -> np.ndarr
     return smooth[..., 0] / smooth[..., 1]
 
 
-def carry(values: np.ndarray, flow: np.ndarray, H: np.ndarray) -> np.ndarray:
-    """Values (h, w) of a neighbour seen from the reference, by flow to the turned neighbour and its turn ``H``.
+def groups(moving: np.ndarray, min_share: float = 0.0015) -> list[np.ndarray]:
+    """Moving regions of a mask (h, w) bool, largest first; parts that nearly touch are one, specks are dropped.
 
-    ``H`` maps reference pixel indices to the neighbour's (see :func:`.flow.turning`). Outside: 0.
+    A walking figure falls apart where its motion is small or along the epipolar line, but its parts stand on
+    the same feet.
     """
-    h, w = values.shape
-    x = np.arange(w, dtype=np.float32) + flow[..., 0]
-    y = np.arange(h, dtype=np.float32)[:, None] + flow[..., 1]
-    q = np.stack([x, y, np.ones_like(x)], axis=-1) @ H.T.astype(np.float32)
-    return cv2.remap(values, q[..., 0] / q[..., 2], q[..., 1] / q[..., 2], cv2.INTER_LINEAR)
-
-
-def components(moving: np.ndarray, min_share: float = 0.0008) -> list[np.ndarray]:
-    """Connected moving regions of a mask (h, w) bool, as masks, largest first; specks are dropped."""
-    closed = cv2.morphologyEx(moving.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA]) + 1
-    least = min_share * moving.size
-    return [labels == k for k in order[: count - 1] if stats[k, cv2.CC_STAT_AREA] >= least]
+    reach = max(3, int(0.03 * max(moving.shape))) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, reach // 2) | 1, reach))
+    joined = cv2.dilate(moving.astype(np.uint8), kernel)
+    count, labels = cv2.connectedComponents(joined, connectivity=8)
+    labels = np.where(moving, labels, 0)
+    areas = np.bincount(labels.ravel(), minlength=count)
+    order = np.argsort(-areas[1:]) + 1
+    return [labels == k for k in order if areas[k] >= min_share * moving.size]

@@ -1,7 +1,7 @@
 """Depth of movers from where they touch the ground.
 
 A mover's own parallax says nothing about its depth, but what stands on the floor is as far as the floor at
-its feet. The static depth just below its lower edge gives that.
+its feet.
 """
 
 from dataclasses import dataclass
@@ -9,17 +9,79 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..geometry.camera import Intrinsics, camera_rays, pixel_grid
+
+MAX_TILT_DEG = 35.0  # of the floor against the cameras' own vertical
+MIN_FLOOR_POINTS = 25
+
+
+@dataclass
+class Floor:
+    """A plane ``normal . X = offset`` in the world, the normal pointing from the floor to the cameras."""
+
+    normal: np.ndarray  # (3,) unit
+    offset: float
+
+    def inverse_depth(self, c2w: np.ndarray, lens: Intrinsics) -> np.ndarray:
+        """Inverse z-depth of the floor seen by a camera, float32 (h, w), <= 0 above its horizon."""
+        rays = camera_rays(pixel_grid(lens.width, lens.height), lens.pinhole()) @ c2w[:3, :3].T
+        height = float(self.normal @ c2w[:3, 3] - self.offset)
+        return (-(rays @ self.normal) / max(height, 1e-9)).astype(np.float32)
+
+
+def fit_floor(points: np.ndarray, c2w: np.ndarray, seed: int = 0) -> Floor | None:
+    """The widest plane of static points (P, 3) below all cameras (F, 4, 4), or None.
+
+    Thickness is judged against the points' distance from the cameras; of planes with much support the lowest
+    wins, because a table top is not the floor.
+    """
+    if len(points) < MIN_FLOOR_POINTS * 2:
+        return None
+    down = c2w[:, :3, 1].mean(axis=0)
+    down = down / max(np.linalg.norm(down), 1e-9)
+    centres = c2w[:, :3, 3]
+    distance = np.median(np.linalg.norm(points - centres.mean(axis=0), axis=1))
+    below = points[(points - centres.mean(axis=0)) @ down > 0.05 * distance]
+    if len(below) < MIN_FLOOR_POINTS:
+        return None
+    rng = np.random.default_rng(seed)
+    a, b, c = (below[rng.integers(0, len(below), 1500)] for _ in range(3))
+    normals = np.cross(b - a, c - a)
+    length = np.linalg.norm(normals, axis=1)
+    ok = length > 1e-6 * distance**2
+    normals, a = normals[ok] / length[ok, None], a[ok]
+    normals *= -np.sign(normals @ down)[:, None]
+    upright = -(normals @ down) > np.cos(np.radians(MAX_TILT_DEG))
+    normals, a = normals[upright], a[upright]
+    if not len(normals):
+        return None
+    offsets = np.sum(normals * a, axis=1)
+    gap = below @ normals.T - offsets  # (B, hypotheses) signed height over each plane
+    support = np.sum(np.abs(gap) < 0.012 * distance, axis=0)
+    under = np.sum(gap < -0.03 * distance, axis=0)  # the world ends at the floor
+    heights = (centres @ normals.T - offsets).min(axis=0)
+    value = np.where(heights > 0.02 * distance, support - 1.0 * under, -np.inf)
+    best = int(np.argmax(value))
+    if support[best] < MIN_FLOOR_POINTS or value[best] <= 0:
+        return None
+    inliers = below[np.abs(gap[:, best]) < 0.012 * distance]
+    middle = inliers.mean(axis=0)
+    normal = np.linalg.svd(inliers - middle, full_matrices=False)[2][2]
+    normal = normal * -np.sign(normal @ down)
+    return Floor(normal, float(normal @ middle))
+
 
 @dataclass
 class Contact:
-    """Where a moving region meets the static scene."""
+    """Where a moving region meets the ground."""
 
     d: float  # inverse depth of the region
     trust: float  # 0..1: how well the contact could be seen
-    mask: np.ndarray  # (h, w) bool
 
 
-def contact(mask: np.ndarray, d_static: np.ndarray, weight: np.ndarray, band_px: int = 4) -> Contact:
+def contact(
+    mask: np.ndarray, d_static: np.ndarray, weight: np.ndarray, d_floor: np.ndarray | None, band_px: int = 4
+) -> Contact:
     """Contact depth of one moving region.
 
     Parameters
@@ -27,32 +89,35 @@ def contact(mask: np.ndarray, d_static: np.ndarray, weight: np.ndarray, band_px:
     mask : (h, w) bool, the region.
     d_static : (h, w) float32 inverse depth of the static scene, filled in behind the region.
     weight : (h, w) float32 how well d_static is measured there.
+    d_floor : (h, w) float32 inverse depth of the floor, None where no floor is known.
     """
-    h, w = mask.shape
+    h = len(mask)
     rows = np.flatnonzero(mask.any(axis=1))
-    top, bottom = rows[0], rows[-1]
-    height = bottom - top + 1
-    # The lowest fifth of the region's outline: feet, wheels, paws.
-    lowest = mask & (np.arange(h)[:, None] >= bottom - max(2, 0.15 * height))
+    height = rows[-1] - rows[0] + 1
+    # The lowest part of the region's outline: feet, wheels, paws.
+    lowest = mask & (np.arange(h)[:, None] >= rows[-1] - max(2, 0.12 * height))
     columns = np.flatnonzero(lowest.any(axis=0))
-    last_row = h - 1 - np.argmax(lowest[::-1], axis=0)
+    feet = (h - 1 - np.argmax(lowest[::-1], axis=0))[columns]
+    cut_off = float(np.mean(feet >= h - 2))
+    floor = float(np.median(d_floor[feet, columns])) if d_floor is not None else 0.0
+
     band = np.zeros_like(mask)
     for k in range(1, band_px + 1):
-        r = last_row[columns] + k
-        ok = r < h
-        band[r[ok], columns[ok]] = True
+        inside = feet + k < h
+        band[feet[inside] + k, columns[inside]] = True
     band &= ~mask
-    cut_off = float(np.mean(last_row[columns] >= h - 2))
-    wt = np.where(band, weight + 1e-4 * weight.max(), 0)
-    if wt.sum() <= 0 or cut_off > 0.5:
-        ring = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~mask
-        values = d_static[ring]
-        return Contact(float(np.percentile(values, 80)) if len(values) else float(np.median(d_static)), 0.2, mask)
-    d = _weighted_median(d_static[band], wt[band])
-    return Contact(d, 1.0 - cut_off, mask)
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~mask
+    behind = float(np.median(d_static[near])) if near.any() else float(np.median(d_static))
+    if floor > 0 and floor > 0.7 * behind:
+        # Feet below the picture stand nearer than the floor at its edge, but nobody knows how much.
+        return Contact(max(floor, behind), 1.0 - 0.7 * cut_off)
+    if band.any() and cut_off < 0.5:
+        d = _weighted_median(d_static[band], weight[band] + 1e-4 * max(float(weight.max()), 1e-12))
+        return Contact(max(d, behind), 0.6 * (1.0 - cut_off))
+    return Contact(float(np.percentile(d_static[near], 80)) if near.any() else behind, 0.2)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     order = np.argsort(values)
-    c = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(c, 0.5 * c[-1])])
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, 0.5 * reached[-1])])
