@@ -39,12 +39,8 @@ def open_container(path: Path) -> tuple[av.container.InputContainer, av.VideoStr
         # A playlist inside a local file must not make us fetch anything from elsewhere.
         container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, ValueError) as error:
-        if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"moov"):
-            raise FootageError(
-                "footage_truncated",
-                f"{path} is cut off: its index is missing, so no frame can be found.",
-                "Copy it again in full, or repair it with the camera that wrote it.",
-            ) from error
+        if head[4:8] in _MP4_BOXES:
+            raise _without_index(path) from error
         raise FootageError(
             "footage_not_video",
             f"{path} is not a video that can be read.",
@@ -53,6 +49,9 @@ def open_container(path: Path) -> tuple[av.container.InputContainer, av.VideoStr
     if container.format.name in ("tty", "lrc", "srt", "ass", "webvtt"):  # FFmpeg would draw plain text as a video
         container.close()
         raise FootageError("footage_not_video", f"{path} is text, not a video.", "Choose a movie or an image sequence.")
+    if not container.streams.video and not container.streams.audio and head[4:8] in _MP4_BOXES:
+        container.close()
+        raise _without_index(path)
     cover = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & cover]
     if not streams:
@@ -78,6 +77,17 @@ def open_container(path: Path) -> tuple[av.container.InputContainer, av.VideoStr
     return container, stream
 
 
+_MP4_BOXES = (b"ftyp", b"mdat", b"wide", b"free", b"moov")  # one of them begins every MP4 and QuickTime file
+
+
+def _without_index(path: Path) -> FootageError:
+    return FootageError(
+        "footage_truncated",
+        f"{path} is cut off: its index is missing or incomplete, so no frame can be found.",
+        "Copy it again in full, or repair it with the camera that wrote it.",
+    )
+
+
 def build_index(path: Path) -> MovieIndex:
     """List the frames of a movie by reading its packets; decodes only where the packets cannot be trusted.
 
@@ -90,6 +100,8 @@ def build_index(path: Path) -> MovieIndex:
     with container:
         promised = stream.frames
         hides_frames = stream.codec_context.name in _HIDES_FRAMES
+        # AVI stores no presentation stamps: with reordered frames those that FFmpeg makes up are wrong.
+        reordered = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
         stated_s = (
             container.duration / av.time_base if "matroska" in container.format.name and container.duration else 0
         )
@@ -107,7 +119,7 @@ def build_index(path: Path) -> MovieIndex:
         except av.error.FFmpegError:
             corrupt = True
     incomplete = corrupt or count < promised or end_s < 0.98 * stated_s - 1.0
-    trusted = pts and None not in pts and len(set(pts)) == len(pts) and key[0] and not hides_frames
+    trusted = pts and None not in pts and len(set(pts)) == len(pts) and key[0] and not hides_frames and not reordered
     if not trusted or incomplete:
         return _index_by_decoding(path, incomplete)
     stamps, keys = np.array(pts, dtype=np.int64), np.array(key)
