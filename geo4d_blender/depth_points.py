@@ -190,14 +190,16 @@ def new_depth_points(
     modifier.node_group = node_group()
     sx, sy = scene.depth_width / scene.width, scene.depth_height / scene.height
     lens = {"fx": scene.fx * sx, "fy": scene.fy * sy, "cx": scene.cx * sx, "cy": scene.cy * sy}
+    steps = np.diff(scene.index)
+    even = len(steps) > 0 and (steps == steps[0]).all()
     values = {
         "Depth": load_depth_images(scene),
         "Pose": pose,
         "Material": points_material(MATERIAL, COLOR),
         "Start Frame": int(start_frame),
         "First Index": int(scene.index[0]),
-        "Step": int(scene.index[1] - scene.index[0]) if len(scene) > 1 else 1,
-        "Count": len(scene),
+        "Step": int(steps[0]) if even else 1,
+        "Count": len(scene) if even else 1,
         "Width": int(scene.depth_width),
         "Height": int(scene.depth_height),
         "k1": float(scene.k1),
@@ -207,15 +209,18 @@ def new_depth_points(
         values |= {"Plate": plate.image, "Use Plate": True, "Plate First": plate.first_frame}
     for socket, value in values.items():
         compat.set_modifier_input(modifier, socket, value)
-    _key_zoom(points, modifier, lens, frames)
+    changing = {socket: track for socket, track in lens.items() if np.ptp(track) > 1e-6 * np.abs(track).max()}
+    if not even and len(scene) > 1:
+        # Footage with gaps: no formula tells which frame has depth, so the one map that shows is keyed.
+        changing["First Index"] = scene.index
+    _key_inputs(points, modifier, changing, frames)
     return points, pose
 
 
-def _key_zoom(points, modifier, lens: dict[str, np.ndarray], frames: np.ndarray) -> None:
-    """Key those intrinsics that change over the shot."""
-    changing = {socket: track for socket, track in lens.items() if np.ptp(track) > 1e-6 * np.abs(track).max()}
-    if not changing:
+def _key_inputs(points, modifier, tracks: dict[str, np.ndarray], frames: np.ndarray) -> None:
+    """Key inputs of the modifier by name with values (F,), each held until the next."""
+    if not tracks:
         return
-    bag = compat.channelbag(points, f"{points.name} Lens")
-    for socket, track in changing.items():
-        set_keyframes(bag, compat.modifier_input_path(modifier, socket), 0, frames, track, "CONSTANT")
+    bag = compat.channelbag(points, f"{points.name} Inputs")
+    for socket, values in tracks.items():
+        set_keyframes(bag, compat.modifier_input_path(modifier, socket), 0, frames, values, "CONSTANT")
