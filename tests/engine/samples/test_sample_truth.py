@@ -10,7 +10,7 @@ import pytest
 from geo4d.geometry.camera import Intrinsics, pixel_grid, project, unproject
 
 CLIPS = Path(__file__).parents[2] / "data/clips"
-NAMES = tuple(sorted(p.parent.name for p in CLIPS.glob("*/clip.json")))
+NAMES = ("room", "street", "phone", "tripod", "static")
 STEP = 5
 FIRST = 12
 
