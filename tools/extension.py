@@ -2,7 +2,9 @@
 
 The tree is staged under build/extension/<platform>, checked and packed by Blender's own tool (blender_ext.py, which
 every bpy wheel and every Blender carries). The zip of a platform holds the wheels of all its Python versions; Blender
-installs those that fit. A platform without engine wheels gets a zip that imports, plays and exports finished scenes.
+installs those that fit. A platform without engine wheels gets a zip that imports, plays and exports finished scenes,
+and so does any Blender whose Python has no wheels here (``no-engine``): Blender refuses a zip with wheels for other
+Pythons only.
 """
 
 import argparse
@@ -22,6 +24,7 @@ ROOT = wheels.ROOT
 BUILD = ROOT / "build" / "extension"
 DIST = ROOT / "dist"
 MANIFEST = "blender_manifest.toml"
+NO_ENGINE = "no-engine"  # in place of a platform: a zip for every Blender, without wheels
 SOURCES = (MANIFEST, "__init__.py", "LICENSE", "geo4d_blender", "engine/geo4d")  # relative to the repository
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 TOOL_PATTERN = ".venv*/lib/python*/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
@@ -47,18 +50,21 @@ def blender_tool() -> Path:
 
 
 def zip_path(platform_name: str) -> Path:
-    return DIST / f"geo4d-{version()}-{platform_name.replace('-', '_')}.zip"
+    # A repository holds one zip a platform, so the zip for all of them lies a folder deeper, out of its sight.
+    folder = DIST / "no_engine" if platform_name == NO_ENGINE else DIST
+    return folder / f"geo4d-{version()}-{platform_name.replace('-', '_')}.zip"
 
 
 def engine_wheels(platform_name: str) -> list[wheels.Wheel]:
     """Locked wheels of a platform; empty for one without an engine."""
-    return [] if platform_name in wheels.PLATFORMS_WITHOUT_ENGINE else wheels.locked(platform_name)
+    bare = platform_name == NO_ENGINE or platform_name in wheels.PLATFORMS_WITHOUT_ENGINE
+    return [] if bare else wheels.locked(platform_name)
 
 
 def manifest_text(platform_name: str) -> str:
     """The committed manifest with this platform and its wheels, set before the first table."""
     files = [f"./wheels/{wheel.file}" for wheel in engine_wheels(platform_name)]
-    lines = [f'platforms = ["{platform_name}"]']
+    lines = [] if platform_name == NO_ENGINE else [f'platforms = ["{platform_name}"]']
     if files:  # Blender's validation refuses an empty list
         lines += ["wheels = [", *(f'    "{file}",' for file in files), "]"]
     head, table, rest = (ROOT / MANIFEST).read_text(encoding="utf-8").partition("[permissions]")
@@ -117,7 +123,7 @@ def build(platform_name: str) -> Path:
         print(f"extension: {target.relative_to(ROOT)} is up to date")
         return target
     run_tool("validate", str(folder))
-    DIST.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.zip")
     run_tool("build", "--source-dir", str(folder), "--output-filepath", str(partial))
     run_tool("validate", str(partial))
@@ -136,7 +142,7 @@ def repository() -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    every = [*wheels.PLATFORM_TAGS, *wheels.PLATFORMS_WITHOUT_ENGINE]
+    every = [*wheels.PLATFORM_TAGS, *wheels.PLATFORMS_WITHOUT_ENGINE, NO_ENGINE]
     parser.add_argument("--platform", choices=[*every, "all"], default=wheels.this_platform())
     parser.add_argument("--repository", action="store_true", help="also write dist/index.json")
     arguments = parser.parse_args()
