@@ -10,7 +10,6 @@ from ..progress import Progress
 from .database import new_camera
 from .mapping import THREADS
 from .triangulation import reprojection_errors
-from .worker import run_cancellable
 
 
 @dataclass
@@ -49,16 +48,21 @@ def adjust(
     options.ceres.use_gpu = False
     s = options.ceres.solver_options
     s.num_threads = THREADS
-    s.max_num_iterations = iterations
-    s.function_tolerance = 1e-6
+    s.function_tolerance = 1e-5
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    if not refine_focal and not refine_k1:
-        config.set_constant_cam_intrinsics(1)
-    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
-    run_cancellable(adjuster.solve, progress, "adjust", 0, 1)
+    # The solver keeps Python's lock while it runs, so it runs a second or so at a time: a cancel gets through.
+    at_once = int(np.clip(300_000 / max(1, len(problem.track)), 2, 12))
+    done = 0
+    while done < iterations:
+        progress.advance("adjust", done, iterations)
+        options.ceres.solver_options.max_num_iterations = min(at_once, iterations - done)
+        summary = pycolmap.create_default_ceres_bundle_adjuster(options, config, model).solve()
+        done += at_once
+        if summary.termination_type == pycolmap.BundleAdjustmentTerminationType.CONVERGENCE:
+            break
     from_reconstruction(model, problem)
     error = reprojection_errors(problem.points, problem.track, problem.frame, problem.xy, problem.c2w, problem.lens)
     return float(np.mean(np.log1p(np.minimum(error / loss_px, 1e3) ** 2)))

@@ -60,7 +60,7 @@ def solve_camera(
     if len(pairs) < 2:
         raise no_motion(tracks)
     survey = epipolar_survey(subset, pairs, INLIER_PX * tracks.working_scale, progress)
-    rotation = survey_rotation(subset.tracks, [s[0] for s in survey], [s[2] for s in survey], focal_px)
+    rotation = survey_rotation(subset.tracks, [s[0] for s in survey], [s[2] for s in survey], focal_px, progress)
     from_pairs, _ = focal_from_fundamentals([s[1] for s in survey if s[1] is not None], tracks.width, tracks.height)
     progress.log(
         f"camera: {len(pairs)} pairs of {len(keys)} key frames; rotation agrees with {100 * rotation.agreement:.0f} % "

@@ -9,7 +9,7 @@ import pycolmap
 from ..progress import Progress
 from .observations import Observations
 
-GAPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # in key frames
+GAPS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # in key frames
 MIN_SHARED = 30  # tracks that two key frames must share to be a pair
 SEED = 1
 
@@ -41,7 +41,7 @@ def epipolar_options(threshold_px: float) -> pycolmap.TwoViewGeometryOptions:
     options.min_num_inliers = MIN_SHARED // 2
     options.ransac.max_error = threshold_px
     options.ransac.random_seed = SEED
-    options.ransac.max_num_trials = 2000
+    options.ransac.max_num_trials = 1000
     options.ransac.confidence = 0.999
     return options
 

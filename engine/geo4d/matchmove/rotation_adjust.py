@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ..geometry.camera import Intrinsics, camera_rays
+from ..progress import Progress
 
 
 @dataclass
@@ -55,12 +56,21 @@ def mean_directions(panorama: Panorama, track, frame, xy, count: int, scale_px: 
 
 
 def adjust_rotations(
-    panorama: Panorama, track, frame, xy, scale_px: float, focal: bool, k1: bool, iterations: int = 20
+    panorama: Panorama,
+    track,
+    frame,
+    xy,
+    scale_px: float,
+    focal: bool,
+    k1: bool,
+    progress: Progress,
+    iterations: int = 20,
 ) -> Panorama:
     """Minimise the Cauchy loss of the pixel residuals; returns the better panorama with cost and focal sigma."""
     damping = 1e-4
     best = replace(panorama, cost=cauchy_cost(residuals(panorama, track, frame, xy)[0], scale_px))
-    for _ in range(iterations):
+    for iteration in range(iterations):
+        progress.advance("tripod", iteration, iterations)
         step, sigma = _step(best, track, frame, xy, scale_px, focal, k1, damping)
         trial = _apply(best, step)
         trial.cost = cauchy_cost(residuals(trial, track, frame, xy)[0], scale_px)

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..geometry.camera import Intrinsics, camera_rays
 from ..progress import Progress
-from .calibration import RATIOS, prior_cost, refine_minimum
+from ..tracking.tracks import Tracks
+from .calibration import RATIOS, prior_cost
 from .observations import Observations, thin
 from .rotation_adjust import Panorama, adjust_rotations, mean_directions, residuals
 from .solve import POSE_INTERPOLATED, POSE_RESECTED, POSE_SOLVED
@@ -48,35 +49,30 @@ class RotationSurvey:
 
     focal_px: float
     agreement: float  # lower quartile over pairs of rotation inliers per epipolar inlier
-    certain: bool  # the pairs prefer that focal length clearly
 
 
-def survey_rotation(tracks, pairs, inlier_counts, focal_px: float | None) -> RotationSurvey:
-    """Fit one rotation a pair for each focal length of a grid.
+def survey_rotation(
+    tracks: Tracks, pairs: list, inlier_counts: list[int], focal_px: float | None, progress: Progress, most: int = 24
+) -> RotationSurvey:
+    """Fit one rotation a pair, for each focal length of a grid, and compare with the epipolar inliers.
 
-    ``inlier_counts`` are the epipolar inliers of each pair at INLIER_PX.
+    ``inlier_counts`` are the epipolar inliers of each pair at INLIER_PX. The widest ``most`` pairs are used.
     """
     longest, scale = max(tracks.width, tracks.height), tracks.working_scale
-    ratios = RATIOS if focal_px is None else np.array([focal_px / longest])
-    cost, shares = np.zeros(len(ratios)), []
+    order = np.argsort([p.i - p.j for p in pairs], kind="stable")[:most]
+    ratios = RATIOS[::3] if focal_px is None else np.array([focal_px / longest])
+    cost, shares = np.zeros(len(ratios)), np.zeros((len(ratios), len(order)))
     for index, ratio in enumerate(ratios):
         lens = centred_lens(tracks.width, tracks.height, ratio * longest)
-        share = []
-        for pair, epipolar in zip(pairs, inlier_counts, strict=True):
-            pixel = scale / lens.fx
-            ra, rb = unit_rays(tracks.xy[pair.a], lens), unit_rays(tracks.xy[pair.b], lens)
-            _, angle = rotation_between(ra, rb, pixel)
-            # Off axis a pixel spans a smaller angle.
-            off = angle * lens.fx / np.maximum(rb[:, 2], 0.2) ** 2
-            cost[index] += np.mean(np.log1p(np.minimum(off / scale, 20) ** 2)) / len(pairs)
-            share.append(min(1.0, (off < INLIER_PX * scale).sum() / max(1, epipolar)))
-        shares.append(share)
-    if focal_px is not None:
-        return RotationSurvey(focal_px, float(np.percentile(shares[0], 25)), True)
-    total = cost + prior_cost(RATIOS)
-    best = int(np.argmin(total))
-    certain = float(np.ptp(cost)) > 0.05
-    return RotationSurvey(refine_minimum(total) * longest, float(np.percentile(shares[best], 25)), certain)
+        for column, k in enumerate(order):
+            ra, rb = unit_rays(tracks.xy[pairs[k].a], lens), unit_rays(tracks.xy[pairs[k].b], lens)
+            _, angle = rotation_between(ra, rb, scale / lens.fx)
+            off = angle * lens.fx / np.maximum(rb[:, 2], 0.2) ** 2  # off axis a pixel spans a smaller angle
+            cost[index] += np.mean(np.log1p(np.minimum(off / scale, 20) ** 2)) / len(order)
+            shares[index, column] = min(1.0, (off < INLIER_PX * scale).sum() / max(1, inlier_counts[k]))
+        progress.advance("turn", index + 1, len(ratios))
+    best = int(np.argmin(cost + (prior_cost(ratios) if focal_px is None else 0.0)))
+    return RotationSurvey(float(ratios[best] * longest), float(np.percentile(shares[best], 25)))
 
 
 def solve_tripod(
@@ -86,7 +82,7 @@ def solve_tripod(
     tracks = observations.tracks
     scale, frames = tracks.working_scale, tracks.frame_count
     lens = centred_lens(tracks.width, tracks.height, start)
-    some = thin(tracks, keys, 400)
+    some = thin(tracks, keys, 200)
     inside = np.zeros(frames, dtype=bool)
     inside[keys] = True
     rows = np.flatnonzero(some[tracks.track] & inside[tracks.frame])
@@ -102,10 +98,9 @@ def solve_tripod(
 
 
 def adjusted(panorama, track, frame, xy, scale, focal, k1, progress) -> Panorama:
-    for i, loss in enumerate((3.0, 1.0, 1.0)):
-        # Only the last two rounds' costs share a scale; the first widens the basin.
-        panorama = adjust_rotations(panorama, track, frame, xy, loss * scale, focal, k1, iterations=8)
-        progress.advance("tripod", i + 1, 3)
+    for loss in (3.0, 1.0):
+        # The first round widens the basin; costs of the second are compared.
+        panorama = adjust_rotations(panorama, track, frame, xy, loss * scale, focal, k1, progress, iterations=8)
     return panorama
 
 

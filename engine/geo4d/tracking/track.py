@@ -13,8 +13,8 @@ from .tracks import Tracks
 WORKING_WIDTH = 1280  # longest side of the working image, pixels
 MIN_FRAMES = 3
 MIN_CORNERS = 30  # fewer corners in a typical frame is no texture
-KEY_MOTION = 0.02  # median motion since the last key frame that makes a new one, share of the diagonal
-KEY_LOSS = 0.5  # share of the last key frame's tracks whose loss makes a new one
+KEY_MOTION = 0.035  # median motion since the last key frame that makes a new one, share of the diagonal
+KEY_LOSS = 0.65  # share of the last key frame's tracks whose loss makes a new one
 
 
 def working_size(width: int, height: int, longest: int = WORKING_WIDTH) -> tuple[int, int]:
