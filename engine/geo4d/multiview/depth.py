@@ -19,6 +19,7 @@ from .depth_frame import DepthFrame
 from .fill import Guide, fill
 from .flow import DenseFlow
 from .neighbours import choose_neighbours, short_gap
+from .track_evidence import collect
 from .triangulation import observe, structure_tensor, triangulate
 from .working_frames import WorkingFrames, depth_size, read_working_frames
 
@@ -56,7 +57,7 @@ def estimate_depth(
         return
     progress.advance("depth", total - len(missing), total)
     frames = read_working_frames(shot, solve, size)
-    maker = _Maker(frames, solve, np.asarray(shot.times, dtype=np.float64))
+    maker = _Maker(frames, solve, tracks, np.asarray(shot.times, dtype=np.float64))
     for done, i in enumerate(missing, start=total - len(missing) + 1):
         frame = maker.frame(i) if solve.motion == "moving" else maker.still(i)
         yield i, frame
@@ -66,13 +67,14 @@ def estimate_depth(
 class _Maker:
     """Depth of single frames of one shot."""
 
-    def __init__(self, frames: WorkingFrames, solve: Solve, times: np.ndarray):
+    def __init__(self, frames: WorkingFrames, solve: Solve, tracks: Tracks, times: np.ndarray):
         self.frames = frames
         self.times = times
         points = solve.points[np.all(np.isfinite(solve.points), axis=1)] if len(solve.points) else np.zeros((0, 3))
         rng = np.random.default_rng(0)
         self.points = points[rng.permutation(len(points))[:2000]]
         self.flow = DenseFlow()
+        self.evidence = collect(tracks, solve, frames.size)
         self.floor = ground.fit_floor(points, frames.c2w) if solve.motion == "moving" else None
 
     def depth_limits(self, i: int) -> tuple[float, float]:
@@ -109,7 +111,7 @@ class _Maker:
         score, believed = dynamic.residual_evidence(
             [seen[j] for j in near], [matches[j] for j in near], np.where(good, measured.d, d0), d_sigma
         )
-        moving = dynamic.probability(score, believed, guide)
+        moving = dynamic.probability(score, believed, guide, self._votes(i))
         return self._compose(i, measured.d, weight, moving, guide)
 
     def _compose(self, i: int, measured_d, weight, moving, guide) -> DepthFrame:
@@ -132,6 +134,15 @@ class _Maker:
             confidence.astype(np.float32),
             np.clip(moving, 0, 1).astype(np.float32),
         )
+
+    def _votes(self, i: int) -> np.ndarray:
+        """Tracks that move and tracks that rest in frame i, counted a pixel (h, w, 2)."""
+        w, h = self.frames.size
+        e, rows = self.evidence, self.evidence.at(i)
+        votes = np.zeros((h, w, 2), dtype=np.float32)
+        np.add.at(votes, (e.row[rows], e.col[rows], 0), e.label[rows] > 0)
+        np.add.at(votes, (e.row[rows], e.col[rows], 1), e.label[rows] < 0)
+        return votes
 
     def still(self, i: int) -> DepthFrame:
         """A frame of a camera that does not travel: no depth, movers by what remains of the flow."""

@@ -12,6 +12,11 @@ THRESHOLD_SIGMAS = 4.0
 STEEPNESS = 1.2
 MIN_SIGMA_PX = 0.12
 
+# Tracks live longer than any flow: how far and how strongly they speak for the pixels around them.
+VOTE_REACH_PX = 12.0
+VOTE_WEIGHT = 4.0
+VOTE_DOUBT = 2e-3  # tracks a pixel below which they say little
+
 
 def residual_evidence(
     observations: list[Observation], matches: list[Match], d: np.ndarray, d_sigma: np.ndarray
@@ -44,12 +49,25 @@ def residual_evidence(
     return np.sqrt(total / np.maximum(weight, 1e-6)), weight
 
 
-def probability(score: np.ndarray, weight: np.ndarray, guide: Guide) -> np.ndarray:
-    """Probability (h, w) that a pixel moves, from evidence in standard deviations; edge-aware smooth."""
-    raw = 1 / (1 + np.exp(-STEEPNESS * (score - THRESHOLD_SIGMAS)))
+def probability(score: np.ndarray, weight: np.ndarray, guide: Guide, votes: np.ndarray | None = None) -> np.ndarray:
+    """Probability (h, w) that a pixel moves; edge-aware smooth.
+
+    Parameters
+    ----------
+    score, weight : (h, w) flow evidence in standard deviations and its weight.
+    votes : (h, w, 2) float32 counts of tracks that move and that are static at each pixel, or None.
+    """
+    logit = STEEPNESS * np.clip(score - THRESHOLD_SIGMAS, -4, 4)
     w = np.maximum(weight, 1e-3)
-    smooth = spread(np.dstack([raw * w, w]).astype(np.float32), guide, 6.0)
-    return smooth[..., 0] / smooth[..., 1]
+    smooth = spread(np.dstack([logit * w, w]).astype(np.float32), guide, 6.0)
+    logit = smooth[..., 0] / smooth[..., 1]
+    if votes is not None and votes.any():
+        reached = spread(votes, guide, VOTE_REACH_PX)
+        moves, rests = reached[..., 0], reached[..., 1]
+        logit = logit + VOTE_WEIGHT * (moves - rests) / (moves + rests + VOTE_DOUBT)
+    # Two passes of a small median close the pinholes that strong texture leaves.
+    logit = cv2.medianBlur(cv2.medianBlur(logit.astype(np.float32), 5), 5)
+    return 1 / (1 + np.exp(-logit))
 
 
 def groups(moving: np.ndarray, min_share: float = 0.0015) -> list[np.ndarray]:

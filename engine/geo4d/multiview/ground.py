@@ -13,6 +13,10 @@ from ..geometry.camera import Intrinsics, camera_rays, pixel_grid
 
 MAX_TILT_DEG = 35.0  # of the floor against the cameras' own vertical
 MIN_FLOOR_POINTS = 25
+FLOOR_WEIGHT = 0.03  # weight of a measurement from which the floor counts as seen
+FLOOR_AGREEMENT = 0.08
+MAX_DROP = 0.7  # how far below its own edge a region may stand, in its heights
+NEAREST_PERCENTILE = 80.0  # a region stands on its nearest foot; between the feet the floor behind shows
 
 
 @dataclass
@@ -99,8 +103,6 @@ def contact(
     columns = np.flatnonzero(lowest.any(axis=0))
     feet = (h - 1 - np.argmax(lowest[::-1], axis=0))[columns]
     cut_off = float(np.mean(feet >= h - 2))
-    floor = float(np.median(d_floor[feet, columns])) if d_floor is not None else 0.0
-
     band = np.zeros_like(mask)
     for k in range(1, band_px + 1):
         inside = feet + k < h
@@ -108,13 +110,40 @@ def contact(
     band &= ~mask
     near = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~mask
     behind = float(np.median(d_static[near])) if near.any() else float(np.median(d_static))
-    if floor > 0 and floor > 0.7 * behind:
-        # Feet below the picture stand nearer than the floor at its edge, but nobody knows how much.
-        return Contact(max(floor, behind), 1.0 - 0.7 * cut_off)
+    if d_floor is not None:
+        landing = _landing(mask, d_static, weight, d_floor)
+        if landing is not None and landing[0] > 0.7 * behind:
+            # Feet below the picture stand nearer than the floor at its edge, but nobody knows how much.
+            return Contact(max(landing[0], behind), landing[1] * (1.0 - 0.7 * cut_off))
     if band.any() and cut_off < 0.5:
         d = _weighted_median(d_static[band], weight[band] + 1e-4 * max(float(weight.max()), 1e-12))
         return Contact(max(d, behind), 0.6 * (1.0 - cut_off))
     return Contact(float(np.percentile(d_static[near], 80)) if near.any() else behind, 0.2)
+
+
+def _landing(mask, d_static, weight, d_floor) -> tuple[float, float] | None:
+    """Inverse depth of the floor where it first shows below the region, and how many columns reached it.
+
+    The planted leg of a walking figure does not move, so the region seldom reaches down to the feet: what lies
+    below it counts as the figure until the picture shows floor.
+    """
+    h = len(mask)
+    shows = (weight > FLOOR_WEIGHT) & (np.abs(d_static - d_floor) < FLOOR_AGREEMENT * d_floor)
+    shows &= ~mask
+    row = np.where(shows, np.arange(h)[:, None], h)
+    first = np.minimum.accumulate(row[::-1], axis=0)[::-1]  # (h, w) next row of floor from here down
+    columns = np.flatnonzero(mask.any(axis=0))
+    lower = h - 1 - np.argmax(mask[::-1], axis=0)[columns]
+    rows = np.flatnonzero(mask.any(axis=1))
+    landed = first[lower, columns]
+    reached = landed - lower <= MAX_DROP * (rows[-1] - rows[0] + 1)
+    reached &= landed < h
+    # Where no floor shows, the region's own lowest edge is where it stands.
+    lowest = ~reached & (lower > rows[-1] - 0.12 * (rows[-1] - rows[0] + 1))
+    values = np.concatenate([d_floor[landed[reached], columns[reached]], d_floor[lower[lowest], columns[lowest]]])
+    if not len(values):
+        return None
+    return float(np.percentile(values, NEAREST_PERCENTILE)), 0.3 + 0.7 * float(reached.mean())
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
