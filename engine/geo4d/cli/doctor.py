@@ -10,7 +10,7 @@ import platform
 import sys
 
 from .. import __version__
-from ..errors import EXIT_MODEL_MISSING, EXIT_OK
+from ..errors import EXIT_MODEL_MISSING, EXIT_OK, ModelMissing
 
 # What the CPU engine cannot do without, and what adds to it: import name -> (what it is for, how to get it)
 REQUIRED = {
@@ -27,6 +27,16 @@ def add_arguments(parser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object for programs")
 
 
+def package_missing(name: str, reason: str) -> ModelMissing:
+    """The error for a package that this Python does not have, or cannot load."""
+    return ModelMissing(
+        "package_missing",
+        f"The package {name} cannot be loaded: {reason}.",
+        f"This Python is {platform.python_version()}. Install the extension made for this Blender, or choose a Python "
+        "in which Geo4D is installed.",
+    )
+
+
 def examine() -> dict:
     """What stands, as plain values: packages with versions (None = missing), engines, machine, problems."""
     packages, problems = {}, []
@@ -36,14 +46,8 @@ def examine() -> dict:
             packages[name] = getattr(module, "__version__", "present")
         except ImportError as error:
             packages[name] = None
-            problems.append(
-                {
-                    "code": "package_missing",
-                    "message": f"The package {name} ({purpose}) cannot be loaded: {error}.",
-                    "hint": f"This Python is {platform.python_version()}; install the extension made for this "
-                    "Blender, or run pip install geo4d in the chosen environment.",
-                }
-            )
+            problem = package_missing(f"{name} ({purpose})", str(error))
+            problems.append({"code": problem.code, "message": problem.message, "hint": problem.hint})
     for name in OPTIONAL:
         packages[name] = "present" if importlib.util.find_spec(name) else None
     return {

@@ -61,6 +61,10 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except Exception as error:  # the last line of defence: a person sees a sentence, the log has the trace
+        if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in doctor.REQUIRED:
+            error = doctor.package_missing(error.name, str(error))
+            report_error(error)
+            return error.exit_status
         import traceback
 
         traceback.print_exc(file=sys.stderr)
