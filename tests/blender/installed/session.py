@@ -84,6 +84,8 @@ def reconstruct(folder: Path) -> dict:
     except RuntimeError as error:  # what an operator reports as an error; the session still has to end cleanly
         outcome = {str(error)}
     ended = job.current
+    if ended is None:  # refused before an engine was started
+        return {"outcome": sorted(outcome), "state": None, "error": sorted(outcome)}
     return {
         "outcome": sorted(outcome),
         "state": ended.state,
@@ -131,11 +133,13 @@ def remove() -> dict:
     }
     bpy.ops.extensions.package_uninstall(repo_index=repositories.index("user_default"), pkg_id="geo4d")
     folder = Path(bpy.utils.user_resource("EXTENSIONS"))
-    left = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and ".cache" not in p.parts]
+    # Blender keeps caches of its own, and the bytecode of wheels that are a single module (Imath of OpenEXR).
+    own = {".cache", ".blender_ext", "__pycache__"}
+    left = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and not own & set(p.parts)]
     return {
         **after_disable,
         "loaded_after": addon_utils.check(MODULE),
-        "left_files": [name for name in left if ".blender_ext" not in name],
+        "left_files": left,
     }
 
 
