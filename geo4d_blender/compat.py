@@ -117,6 +117,16 @@ def strip_content_start(strip) -> float:
     return strip.content_start if hasattr(strip, "content_start") else strip.frame_start
 
 
+def strip_hidden_frames(strip) -> int:
+    """Source frames cut off before the content begins (trimmed hard, not by the handle)."""
+    return int(strip.content_trim_start if hasattr(strip, "content_trim_start") else strip.animation_offset_start)
+
+
+def strip_content_duration(strip) -> int:
+    """Source frames from the content's start on."""
+    return int(strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration)
+
+
 def strip_handles(strip) -> tuple[int, int]:
     """First frame shown and the frame after the last one."""
     if hasattr(strip, "left_handle"):

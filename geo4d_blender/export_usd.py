@@ -1,5 +1,6 @@
 """Export an imported scene as one USD file: animated camera and points, static cloud."""
 
+import os
 from pathlib import Path
 
 import bpy
@@ -25,7 +26,15 @@ def family(root: bpy.types.Object) -> list[bpy.types.Object]:
 
 
 def export_usd(path: str | Path, root: bpy.types.Object, blender_scene: bpy.types.Scene) -> None:
-    """Write ``root`` and its children over the scene's frame range to ``path`` (.usd, .usda, .usdc, .usdz)."""
+    """Write ``root`` and its children over the scene's frame range to ``path`` (.usd, .usda, .usdc, .usdz).
+
+    Raises OSError if the folder cannot be written, RuntimeError if Blender's exporter fails.
+    """
+    # Blender's own complaint about a folder is that "no suitable USD plugin" was found.
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} is not writable")
     known = {p.identifier for p in bpy.ops.wm.usd_export.get_rna_type().properties}
     options = {name: value for name, value in OPTIONS.items() if name in known}
     view_layer = next(v for v in blender_scene.view_layers if root.name in v.objects)

@@ -167,11 +167,8 @@ class GEO4D_OT_export_usd(bpy.types.Operator, ExportHelper):
     def execute(self, context):
         try:
             export_usd.export_usd(self.filepath, root_of(context), context.scene)
-        except RuntimeError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        if not Path(self.filepath).is_file():
-            self.report({"ERROR"}, f"{self.filepath} was not written. Choose a folder where you may write.")
+        except (OSError, RuntimeError) as error:
+            self.report({"ERROR"}, f"{self.filepath} cannot be written ({error}). Choose another folder.")
             return {"CANCELLED"}
         return {"FINISHED"}
 

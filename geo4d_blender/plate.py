@@ -25,22 +25,22 @@ def first_file(path: Path) -> tuple[Path, int | None]:
     """
     if path.is_dir():
         files = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+        numbered = {int(found[0]): file for file in files if (found := _LAST_NUMBER.search(file.stem))}
     elif path.suffix.lower() in IMAGE_SUFFIXES:
-        files = _siblings(path)
+        numbered = siblings(path)
     else:
         return path, None
-    numbered = [(int(found[0]), file) for file in files if (found := _LAST_NUMBER.search(file.stem))]
-    number, file = min(numbered, default=(0, path))
-    return file, number
+    number = min(numbered, default=None)
+    return (path, 0) if number is None else (numbered[number], number)
 
 
-def _siblings(path: Path) -> list[Path]:
+def siblings(path: Path) -> dict[int, Path]:
     """Files named like ``path`` but for the frame number: the last number in the name, or the pattern's place."""
     hole = re.search(r"#+|%0?\d*d", path.name) or _LAST_NUMBER.search(path.stem)
     if hole is None or not path.parent.is_dir():
-        return []
-    name = re.compile(re.escape(path.name[: hole.start()]) + r"\d+" + re.escape(path.name[hole.end() :]))
-    return [file for file in path.parent.iterdir() if name.fullmatch(file.name)]
+        return {}
+    name = re.compile(re.escape(path.name[: hole.start()]) + r"(\d+)" + re.escape(path.name[hole.end() :]))
+    return {int(found[1]): file for file in path.parent.iterdir() if (found := name.fullmatch(file.name))}
 
 
 def load_plate_image(path: Path) -> PlateImage:

@@ -5,7 +5,7 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from . import footage_source, import_scene
+from . import compat, footage_source, import_scene
 from .compat import PACKAGE
 
 
@@ -78,7 +78,24 @@ class GEO4D_PG_settings(bpy.types.PropertyGroup):
             parent = Path(bpy.path.abspath("//geo4d"))
         else:
             parent = Path(bpy.utils.extension_path_user(PACKAGE, path="scenes", create=True))
-        return parent / footage.name
+        return free_folder(parent / footage.name, footage.path)
+
+
+def free_folder(wanted: Path, footage: Path) -> Path:
+    """``wanted``, or that with a number, so that no scene of other footage is overwritten."""
+    folder, number = wanted, 1
+    while folder.exists() and not _made_from(folder, footage):
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}_{number}")
+    return folder
+
+
+def _made_from(folder: Path, footage: Path) -> bool:
+    """True if the scene in ``folder`` was made from ``footage``."""
+    try:
+        return Path(compat.scene_reader.read_scene(folder).footage["path"]) == footage
+    except (compat.scene_reader.SceneError, KeyError):
+        return False
 
 
 def register():
