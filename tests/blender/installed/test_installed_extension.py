@@ -24,16 +24,6 @@ needs_clip = pytest.mark.skipif(not CLIP.is_file(), reason=f"there is no sample 
 
 
 @pytest.fixture(scope="module")
-def archive() -> Path:
-    """This machine's zip, built and validated by the Blender under test."""
-    command = [sys.executable, str(ROOT / "tools/extension.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = (word.rstrip(",") for word in done.stdout.split() if word.rstrip(",").endswith(".zip"))
-    return ROOT / built
-
-
-@pytest.fixture(scope="module")
 def session(archive, tmp_path_factory) -> dict:
     """The report of one session, and how its process ended."""
     folder = tmp_path_factory.mktemp("a user ü 日本")
