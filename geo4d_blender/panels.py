@@ -10,8 +10,16 @@ from .operators import root_of
 STAGE_NAMES = {
     "start": "Starting",
     "read": "Reading the footage",
+    "cuts": "Looking for cuts",
     "track": "Tracking points",
+    "match": "Matching distant frames",
+    "pairs": "Comparing frames",
+    "survey": "Surveying the camera's motion",
+    "turn": "Solving the camera",
+    "tripod": "Solving the camera",
     "solve": "Solving the camera",
+    "adjust": "Refining the camera",
+    "resect": "Placing the remaining frames",
     "depth": "Measuring depth",
 }
 

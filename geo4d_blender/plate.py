@@ -71,7 +71,8 @@ def load_clip(path: Path, scene, start_frame: int) -> bpy.types.MovieClip:
 def set_clip_lens(clip: bpy.types.MovieClip, scene) -> None:
     """Write the lens of the shot's first frame to ``clip``: a clip holds one lens for all frames."""
     lens = clip.tracking.camera
-    lens.pixel_aspect = float(scene.fx[0] / scene.fy[0])
+    # Width of a pixel over its height.
+    lens.pixel_aspect = float(scene.fy[0] / scene.fx[0])
     lens.units = "PIXELS"
     lens.focal_length_pixels = float(scene.fx[0])
     lens.principal_point_pixels = (float(scene.cx[0]), float(scene.height - scene.cy[0]))
