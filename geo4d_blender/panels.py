@@ -14,6 +14,7 @@ STAGE_NAMES = {
     "track": "Tracking points",
     "match": "Matching distant frames",
     "pairs": "Comparing frames",
+    "map": "Solving the camera",
     "survey": "Surveying the camera's motion",
     "turn": "Solving the camera",
     "tripod": "Solving the camera",

@@ -27,6 +27,7 @@ class Reporter:
             self._begin[name] = (before / total, cost / total)
             before += cost
         self._started = time.monotonic()
+        self._fraction = 0.0  # of the whole run, never shrinking
         self._resumed = 0.0  # share of the run that was already there when it began
         self.cancelled = threading.Event()
         self.warnings: list[dict] = []
@@ -35,8 +36,9 @@ class Reporter:
     def advance(self, stage: str, done: int, total: int) -> None:
         if self.cancelled.is_set():
             raise Cancelled
-        begin, share = self._begin.get(stage, (0.0, 1.0))
-        fraction = begin + share * done / max(total, 1)
+        # A stage that the list does not know, or that comes out of order, leaves the bar where it is.
+        begin, share = self._begin.get(stage, (self._fraction, 0.0))
+        self._fraction = fraction = max(self._fraction, begin + share * done / max(total, 1))
         self._emit_progress(stage, done, total, fraction, self._eta(fraction))
 
     def resume(self, stage: str, done: int, total: int) -> None:

@@ -7,8 +7,23 @@ from pathlib import Path
 from ..errors import BadRequest, OutOfMemory
 from .console import listen_for_cancel, reporter_for
 
-# Stages of the pipeline with their relative cost, for the estimate of the remaining time.
-STAGES = (("read", 1.0), ("track", 6.0), ("solve", 8.0), ("depth", 20.0))
+# Stages in the order of a moving shot with their relative cost, for the estimate of the remaining time. Tripod and
+# static shots skip some.
+STAGES = (
+    ("read", 0.5),
+    ("cuts", 0.5),
+    ("track", 5.0),
+    ("match", 3.0),
+    ("survey", 0.5),
+    ("turn", 0.5),
+    ("pairs", 2.0),
+    ("map", 4.0),
+    ("tripod", 0.5),
+    ("adjust", 2.0),
+    ("resect", 0.5),
+    ("solve", 0.1),
+    ("depth", 16.0),
+)
 
 
 def add_arguments(parser) -> None:
