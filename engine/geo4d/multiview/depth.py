@@ -26,6 +26,7 @@ from .working_frames import WorkingFrames, depth_size, read_working_frames
 __all__ = ["depth_size", "estimate_depth"]
 
 NEIGHBOUR_COUNT = 8
+ANCHOR_WEIGHT = 2.0  # of a solved point in the fill; a well measured pixel has up to 1
 MOTION_SPAN_S = 0.35  # neighbours within this time tell movers
 
 
@@ -105,6 +106,7 @@ class _Maker:
         weight = np.where(good, np.minimum(1e-4 / (relative + 0.01) ** 2, 1) * measured.agreeing / len(chosen), 0)
         weight = weight.astype(np.float32)
         weight *= flat(measured.d, good)
+        self._anchor(i, measured.d, weight)
         d0 = np.clip(fill(measured.d, weight, guide)[0], *limits)
         d_sigma = np.where(good, measured.sigma, 0.15 * d0).astype(np.float32)
         near = [j for j in matches if abs(self.times[j] - self.times[i]) <= MOTION_SPAN_S or j in brief]
@@ -126,7 +128,7 @@ class _Maker:
         d_floor = self.floor.inverse_depth(self.frames.c2w[i], lens) if self.floor else None
         static = d
         for mask in dynamic.groups(moving > 0.5):
-            touch = ground.contact(mask, static, weight, d_floor)
+            touch = ground.contact(mask, static, weight, moving, d_floor)
             d = np.where(mask, np.float32(touch.d), d)
             confidence = np.where(mask, 0.4 * touch.trust, confidence)
         return DepthFrame(
@@ -134,6 +136,14 @@ class _Maker:
             confidence.astype(np.float32),
             np.clip(moving, 0, 1).astype(np.float32),
         )
+
+    def _anchor(self, i: int, d: np.ndarray, weight: np.ndarray) -> None:
+        """Put the solved points of frame i into inverse depth ``d`` and its ``weight``, in place."""
+        e, rows = self.evidence, self.evidence.at(i)
+        known = e.d[rows] > 0
+        at = e.row[rows][known], e.col[rows][known]
+        d[at] = e.d[rows][known]
+        weight[at] = ANCHOR_WEIGHT
 
     def _votes(self, i: int) -> np.ndarray:
         """Tracks that move and tracks that rest in frame i, counted a pixel (h, w, 2)."""

@@ -13,10 +13,11 @@ from ..geometry.camera import Intrinsics, camera_rays, pixel_grid
 
 MAX_TILT_DEG = 35.0  # of the floor against the cameras' own vertical
 MIN_FLOOR_POINTS = 25
-FLOOR_WEIGHT = 0.03  # weight of a measurement from which the floor counts as seen
+FLOOR_WEIGHT = 0.05  # weight of a measurement from which the floor counts as seen
+CALM = 0.03  # probability of motion below which the floor counts as seen where it is only filled in
 FLOOR_AGREEMENT = 0.08
-MAX_DROP = 0.7  # how far below its own edge a region may stand, in its heights
-NEAREST_PERCENTILE = 80.0  # a region stands on its nearest foot; between the feet the floor behind shows
+MAX_DROP = 1.2  # how far below its own edge a region may stand, in its heights
+NEAREST_PERCENTILE = 95.0  # a region stands on its nearest foot; between the feet the floor behind shows
 
 
 @dataclass
@@ -84,7 +85,12 @@ class Contact:
 
 
 def contact(
-    mask: np.ndarray, d_static: np.ndarray, weight: np.ndarray, d_floor: np.ndarray | None, band_px: int = 4
+    mask: np.ndarray,
+    d_static: np.ndarray,
+    weight: np.ndarray,
+    moving: np.ndarray,
+    d_floor: np.ndarray | None,
+    band_px: int = 4,
 ) -> Contact:
     """Contact depth of one moving region.
 
@@ -93,6 +99,7 @@ def contact(
     mask : (h, w) bool, the region.
     d_static : (h, w) float32 inverse depth of the static scene, filled in behind the region.
     weight : (h, w) float32 how well d_static is measured there.
+    moving : (h, w) float32 probability that a pixel moves.
     d_floor : (h, w) float32 inverse depth of the floor, None where no floor is known.
     """
     h = len(mask)
@@ -111,7 +118,7 @@ def contact(
     near = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~mask
     behind = float(np.median(d_static[near])) if near.any() else float(np.median(d_static))
     if d_floor is not None:
-        landing = _landing(mask, d_static, weight, d_floor)
+        landing = _landing(mask, d_static, weight, moving, d_floor)
         if landing is not None and landing[0] > 0.7 * behind:
             # Feet below the picture stand nearer than the floor at its edge, but nobody knows how much.
             return Contact(max(landing[0], behind), landing[1] * (1.0 - 0.7 * cut_off))
@@ -121,14 +128,14 @@ def contact(
     return Contact(float(np.percentile(d_static[near], 80)) if near.any() else behind, 0.2)
 
 
-def _landing(mask, d_static, weight, d_floor) -> tuple[float, float] | None:
+def _landing(mask, d_static, weight, moving, d_floor) -> tuple[float, float] | None:
     """Inverse depth of the floor where it first shows below the region, and how many columns reached it.
 
     The planted leg of a walking figure does not move, so the region seldom reaches down to the feet: what lies
     below it counts as the figure until the picture shows floor.
     """
     h = len(mask)
-    shows = (weight > FLOOR_WEIGHT) & (np.abs(d_static - d_floor) < FLOOR_AGREEMENT * d_floor)
+    shows = ((weight > FLOOR_WEIGHT) | (moving < CALM)) & (np.abs(d_static - d_floor) < FLOOR_AGREEMENT * d_floor)
     shows &= ~mask
     row = np.where(shows, np.arange(h)[:, None], h)
     first = np.minimum.accumulate(row[::-1], axis=0)[::-1]  # (h, w) next row of floor from here down
