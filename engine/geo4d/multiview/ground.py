@@ -14,7 +14,7 @@ from ..geometry.camera import Intrinsics, camera_rays, pixel_grid
 MAX_TILT_DEG = 35.0  # of the floor against the cameras' own vertical
 MIN_FLOOR_POINTS = 25
 FLOOR_WEIGHT = 0.05  # weight of a measurement from which the floor counts as seen
-CALM = 0.03  # probability of motion below which the floor counts as seen where it is only filled in
+CALM = 0.05  # probability of motion below which the floor counts as seen where it is only filled in
 FLOOR_AGREEMENT = 0.08
 MAX_DROP = 1.2  # how far below its own edge a region may stand, in its heights
 NEAREST_PERCENTILE = 95.0  # a region stands on its nearest foot; between the feet the floor behind shows
