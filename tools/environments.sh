@@ -39,13 +39,14 @@ find_python() {
   return 1
 }
 
+# Install what the system lacks of BPY_LIBRARIES; false where it lacks nothing.
 system_libraries() {
-  local pair missing=()
-  command -v ldconfig >/dev/null || [[ -x /sbin/ldconfig ]] || return 0
+  local pair known missing=()
+  known=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)
   for pair in $BPY_LIBRARIES; do
-    PATH=$PATH:/sbin ldconfig -p | grep -qF "${pair%%:*} " || missing+=("${pair##*:}")
+    grep -qF "${pair%%:*} " <<<"$known" || missing+=("${pair##*:}")
   done
-  [[ ${#missing[@]} == 0 ]] || apt_install "${missing[@]}"
+  [[ ${#missing[@]} -gt 0 ]] && apt_install "${missing[@]}"
 }
 
 # make_environment FOLDER PYTHON CHECK PIP_ARGUMENTS...: create or refresh a virtual environment. CHECK is a line of
@@ -66,7 +67,10 @@ make_environment() {
   fi
   say "$folder: installing $*"
   "$folder/bin/python" -m pip install -qq --disable-pip-version-check "$@" || die "pip failed for $folder"
-  "$folder/bin/python" -c "$check" || die "$folder was installed but does not work: $check"
+  if ! "$folder/bin/python" -c "$check" 2>"$folder/.check.log"; then
+    [[ $check == *bpy* ]] && system_libraries && "$folder/bin/python" -c "$check" 2>"$folder/.check.log" ||
+      die "$folder was installed but does not work: $(tail -n 1 "$folder/.check.log")"
+  fi
   echo "$key" >"$folder/.stamp"
   say "$folder is ready"
 }
@@ -87,7 +91,6 @@ setup_bpy() {
     say "bpy $2 skipped: it needs Python $3, which is not on this machine"
     return
   fi
-  system_libraries
   make_environment ".venv-$1" "$python" "import bpy; assert bpy.app.version_string.startswith('$2'[:3])" \
     "bpy==$2" "pytest>=8"
 }
