@@ -19,6 +19,7 @@ from .tripod import (
     INLIER_PX,
     MIN_AGREEMENT,
     RADIUS,
+    WORTH_TRYING,
     centred_lens,
     finish_directions,
     solve_tripod,
@@ -67,7 +68,7 @@ def solve_camera(
         f"of epipolar inliers; focal from pairs {from_pairs:.1f} px"
     )
     grown = None
-    if rotation.agreement > MIN_AGREEMENT:
+    if rotation.agreement > WORTH_TRYING:
         grown = turn_on_the_spot(subset, observations, keys, rotation, focal_px, progress)
     if grown is None:
         start = focal_px or from_pairs
@@ -141,7 +142,7 @@ def turn_on_the_spot(subset, observations, keys, rotation, focal_px, progress) -
     direction, error = finish_directions(observations, turned, lens)
     agreed = float((error < INLIER_PX * tracks.working_scale).mean())
     progress.log(f"camera: tripod, focal {lens.fx:.1f} px +- {100 * panorama.focal_sigma:.2f} %, agreed {agreed:.3f}")
-    if agreed < 0.5:
+    if agreed < MIN_AGREEMENT * rotation.epipolar_share:
         return None
     if focal_px is None and not panorama.focal_sigma < 0.03:
         progress.warn(

@@ -13,6 +13,7 @@ LOSS_PX = 1.0  # Cauchy scale, pixels of the tracked image
 CAP_PX = 4.0  # an error beyond this counts as not explained
 K1_GAIN = 0.04  # least relative gain in cost that buys a radial term
 MAX_K1 = 0.5
+MIN_ROWS = 200  # observations that must agree for a candidate to be one
 PLAUSIBLE_RATIO = (0.4, 4.0)  # focal length over the longer side: about 100 to 14 degrees
 
 
@@ -38,7 +39,7 @@ def explain(tracks, c2w, lens, rows) -> tuple[np.ndarray, np.ndarray, float]:
     points = triangulate(t, f, xy, c2w, lens, len(tracks), scale)
     error = reprojection_errors(points, t, f, xy, c2w, lens)
     cost = np.log1p(np.minimum(error / (LOSS_PX * scale), CAP_PX) ** 2)
-    return points, error, float(cost.mean())
+    return points, error, float(cost.mean()) if len(rows) else np.inf
 
 
 def good_rows(tracks, points, error, c2w, rows, limit_px: float, min_angle_deg: float = 0.2) -> np.ndarray:
@@ -61,7 +62,7 @@ def refine(tracks, c2w, lens, rows, progress, focal: bool, k1: bool, rounds=(4.0
     for limit in rounds:
         points, error, _ = explain(tracks, c2w, lens, rows)
         used = good_rows(tracks, points, error, c2w, rows, limit * scale)
-        if len(used) < 200:
+        if len(used) < MIN_ROWS:
             return c2w, lens, np.inf, used
         problem = Problem(c2w.copy(), points, tracks.track[used], tracks.frame[used], tracks.xy[used], lens)
         cost = adjust(problem, progress, focal, k1, LOSS_PX * scale, iterations)
@@ -80,6 +81,8 @@ def judge(tracks, candidate, keys, rows, fixed_focal: bool, progress: Progress) 
         return None
     rows = rows[np.isfinite(c2w[tracks.frame[rows], 0, 0])]
     bent_c2w, bent, _, used = refine(tracks, c2w, lens, rows, progress, not fixed_focal, True)
+    if len(used) < MIN_ROWS:
+        return None
     plain_c2w, plain, _, _ = refine(tracks, bent_c2w, replace(bent, k1=0.0), rows, progress, not fixed_focal, False)
     # Both lenses on the same observations, or the one that has thrown more away would look better.
     bent_cost = cost_of(tracks, bent_c2w, bent, used, progress, not fixed_focal, True)

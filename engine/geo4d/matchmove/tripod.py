@@ -13,7 +13,8 @@ from .rotation_adjust import Panorama, adjust_rotations, mean_directions, residu
 from .solve import POSE_INTERPOLATED, POSE_RESECTED, POSE_SOLVED
 
 INLIER_PX = 1.5  # of the tracked image
-MIN_AGREEMENT = 0.85  # rotation inliers per epipolar inlier, in the lower quarter of the pairs
+WORTH_TRYING = 0.4  # rotation inliers per epipolar inlier, in the lower quarter of the pairs, lens not yet known
+MIN_AGREEMENT = 0.75  # the same over the whole shot, with the adjusted lens
 RADIUS = 10.0  # where points are put whose depth a turning camera cannot tell
 K1_GAIN = 0.02  # least relative gain in cost that buys a radial term
 
@@ -49,6 +50,7 @@ class RotationSurvey:
 
     focal_px: float
     agreement: float  # lower quartile over pairs of rotation inliers per epipolar inlier
+    epipolar_share: float  # median over pairs of epipolar inliers per shared track
 
 
 def survey_rotation(
@@ -72,7 +74,8 @@ def survey_rotation(
             shares[index, column] = min(1.0, (off < INLIER_PX * scale).sum() / max(1, inlier_counts[k]))
         progress.advance("turn", index + 1, len(ratios))
     best = int(np.argmin(cost + (prior_cost(ratios) if focal_px is None else 0.0)))
-    return RotationSurvey(float(ratios[best] * longest), float(np.percentile(shares[best], 25)))
+    epipolar = float(np.median([inlier_counts[k] / len(pairs[k].a) for k in order]))
+    return RotationSurvey(float(ratios[best] * longest), float(np.percentile(shares[best], 25)), epipolar)
 
 
 def solve_tripod(

@@ -60,7 +60,11 @@ def verified(xy_a: np.ndarray, xy_b: np.ndarray, threshold_px: float = 1.5) -> n
     params.loMethod = cv2.LOCAL_OPTIM_SIGMA
     params.loIterations = 10
     params.loSampleSize = 14
-    F, inlier = cv2.findFundamentalMat(xy_a.astype(np.float64), xy_b.astype(np.float64), params)
+    try:
+        F, inlier = cv2.findFundamentalMat(xy_a.astype(np.float64), xy_b.astype(np.float64), params)
+    except cv2.error:
+        # OpenCV asserts instead of returning nothing when every sample is degenerate.
+        return np.zeros(len(xy_a), dtype=bool)
     if F is None or inlier is None or inlier.sum() < MIN_MATCHES:
         return np.zeros(len(xy_a), dtype=bool)
     return inlier.ravel().astype(bool)
