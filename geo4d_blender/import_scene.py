@@ -37,6 +37,20 @@ class Imported:
     cloud: bpy.types.Object | None = None
     clip: bpy.types.MovieClip | None = None
     warnings: list[str] = field(default_factory=list)
+    summary: list[str] = field(default_factory=list)
+
+
+def summarise(scene, sensor_width_mm: float) -> list[str]:
+    """How good ``scene`` is, in a few lines for people."""
+    measured = sum(pose in ("solved", "resected", "held") for pose in scene.pose)
+    lines = [f"{len(scene)} cameras, {len(scene) - measured} of them interpolated"]
+    if np.isfinite(scene.reprojection_error_px).any():
+        lines.append(f"Reprojection error {np.nanmedian(scene.reprojection_error_px):.2f} px (median)")
+    focal_mm = scene.fx / scene.width * sensor_width_mm
+    low, high = focal_mm.min(), focal_mm.max()
+    focal = f"{low:.1f}" if high - low < 0.05 else f"{low:.1f} to {high:.1f}"
+    lines.append(f"Focal length {focal} mm on a {sensor_width_mm:g} mm wide sensor")
+    return lines
 
 
 def import_scene(folder: str | Path, blender_scene: bpy.types.Scene, options: ImportOptions) -> Imported:
@@ -52,7 +66,7 @@ def import_scene(folder: str | Path, blender_scene: bpy.types.Scene, options: Im
     root.matrix_world = placement.root_matrix(scene, xyz)
     root["geo4d_scene"] = str(scene.folder)
     camera, solved = new_camera(f"{ROOT} Camera", scene, frames, options.sensor_width_mm)
-    imported = Imported(root, camera)
+    imported = Imported(root, camera, summary=summarise(scene, options.sensor_width_mm))
     _adopt(collection, root, root)
     _adopt(collection, root, camera)
 

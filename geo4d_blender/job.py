@@ -35,6 +35,7 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     warnings: list[dict] = field(default_factory=list)
     result: dict | None = None
+    summary: list[str] = field(default_factory=list)  # what came out, a line each
     error: dict | None = None  # code, message, hint
     state: str = "RUNNING"  # RUNNING, CANCELLING, DONE, CANCELLED, FAILED
 

@@ -59,6 +59,7 @@ def import_when_done(footage: footage_source.Footage, scene_name: str):
             finished.state = "FAILED"
             finished.error = {"code": "import_failed", "message": str(error), "hint": f"The scene is in {folder}."}
             return
+        finished.summary = imported.summary
         finished.warnings += [{"code": "import", "message": text, "hint": ""} for text in imported.warnings]
 
     return import_result

@@ -31,7 +31,7 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def draw_text(layout, text: str, width: int, icon: str = "NONE") -> None:
+def draw_text(layout, text: str, width: int, icon: str = "BLANK1") -> None:
     """Text in as many lines as the sidebar's width in pixels needs."""
     characters = max(24, int(width / (7.5 * bpy.context.preferences.system.ui_scale)))
     column = layout.column(align=True)
@@ -53,12 +53,14 @@ def draw_job(layout, width: int) -> None:
         box.operator("geo4d.cancel", icon="X")
     elif current.state == "DONE":
         box.label(text=f"{current.title}: done", icon="CHECKMARK")
+        for line in current.summary:
+            draw_text(box, line, width)
     elif current.state == "CANCELLED":
         box.label(text=f"{current.title}: cancelled", icon="X")
-        draw_text(box, "Reconstruct again to continue where it stopped.", width, "BLANK1")
+        draw_text(box, "Reconstruct again to continue where it stopped.", width)
     else:
         draw_text(box, current.error["message"], width, "ERROR")
-        draw_text(box, current.error["hint"], width, "BLANK1")
+        draw_text(box, current.error["hint"], width)
     for warning in current.warnings:
         draw_text(box, f"{warning['message']} {warning['hint']}", width, "INFO")
 
