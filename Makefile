@@ -20,11 +20,13 @@ lint:  ## lint and format check alone
 	@tools/environments.sh dev
 	@$(PYTHON) tools/run_tests.py --only lint --only format
 
-extension: setup  ## build and validate the extension's zip for this machine (dist/)
+extension:  ## build and validate the extension's zip for this machine (dist/)
+	@tools/environments.sh dev bpy45 wheels
 	@$(PYTHON) tools/extension.py
 
-samples: setup  ## render the sample clips and their truth again (tests/data/)
-	@$(PYTHON) tests/data/render/render.py
+samples:  ## render the sample clips and their truth again (tests/data/)
+	@tools/environments.sh dev bpy45
+	@$(PYTHON) tests/data/render --sheet
 
 clean:  ## remove what the targets built: zip, demo, caches
 	rm -rf build/extension dist demo .ruff_cache .pytest_cache
