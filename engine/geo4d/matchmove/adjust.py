@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pycolmap
 
 from ..geometry.camera import Intrinsics, invert_pose
 from ..progress import Progress
+from .colmap import pycolmap
 from .database import new_camera
 from .mapping import THREADS
 from .triangulation import reprojection_errors

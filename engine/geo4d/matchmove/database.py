@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 
 from ..progress import Progress
+from .colmap import pycolmap
 from .observations import Observations
 
 GAPS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # in key frames

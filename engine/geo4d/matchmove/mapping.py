@@ -4,17 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 
 from ..progress import Progress
+from .colmap import pycolmap
 from .database import SEED
 from .worker import run_cancellable
 
 THREADS = 2
-
-# COLMAP logs every step, and complains that the key frames are not on disk; only its errors matter here.
-pycolmap.logging.logtostderr = True  # and not to files in the temporary folder
-pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from .triangulation import reprojection_errors, triangulate, triangulation_angle
 
 EPIPOLAR_PX = 2.0
 MIN_SLOPE = 0.01  # focal lengths 7 % apart whose costs differ by less cannot be told apart
+MIN_EXPLAINED = 0.5  # share of observations below which the solve is called doubtful
 MAX_SPREAD = 0.06  # relative difference of the candidates' focal lengths that asks for a warning
 
 
@@ -62,6 +63,12 @@ def solve_moving(
     best = min(judged, key=lambda j: j.score)
     slope = np.inf if fixed_focal else focal_slope(tracks, best, rows, progress)
     warn_of_focal(judged, best, slope, progress)
+    if best.explained < MIN_EXPLAINED:
+        progress.warn(
+            "little_agreement",
+            f"Only {100 * best.explained:.0f} % of the picture's features agree with one camera in a still world.",
+            "Moving objects, smoke or a zoom may have misled the solve: check it against the footage.",
+        )
     grown = grow(observations, best, fixed_focal, times, progress)
     grown.statistics.update(
         mapper=best.name,

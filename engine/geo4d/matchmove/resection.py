@@ -1,10 +1,10 @@
 """Poses for the frames that the mappers did not place: resection from known points, then interpolation."""
 
 import numpy as np
-import pycolmap
 
 from ..geometry.camera import Intrinsics
 from ..geometry.rotation import quaternions, rotation_matrices, slerp
+from .colmap import pycolmap
 from .database import SEED, new_camera
 from .solve import POSE_INTERPOLATED
 

@@ -1,3 +1,7 @@
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from geo4d.errors import BadRequest, SolveError
@@ -95,3 +99,11 @@ def test_gaps_are_filled_by_time():
 
 def test_up_of_a_level_camera_without_points():
     assert estimate_up(pan(10), np.zeros((0, 3)))[1] < -0.99
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
+def test_terminating_the_process_prints_no_stack_trace():
+    script = "import os, signal, time, geo4d.matchmove.camera as c; os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == -signal.SIGTERM
+    assert ended.stderr == ""
