@@ -32,8 +32,9 @@ def run_blender() -> dict:
     built = subprocess.run(
         [sys.executable, ROOT / "tools" / "extension.py"], stdout=subprocess.PIPE, text=True, check=True
     )
-    archive = sorted((ROOT / "dist").glob("*.zip"), key=os.path.getmtime)[-1]
-    print(f"demo: {built.stdout.strip().splitlines()[-1]}", flush=True)
+    last = built.stdout.strip().splitlines()[-1]
+    archive = ROOT / last.split()[1].rstrip(",")
+    print(f"demo: {last}", flush=True)
     with tempfile.TemporaryDirectory() as user:
         environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         environment["BLENDER_USER_RESOURCES"] = user

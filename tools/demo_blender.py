@@ -12,6 +12,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
 MODULE = "bl_ext.user_default.geo4d"
@@ -51,49 +52,96 @@ def reconstruct(archive: str, clip: str, folder: Path) -> None:
         raise SystemExit(f"demo: {job.current.error['message']} {job.current.error['hint']}")
 
 
-def floor_point(frame: int) -> tuple[Vector, float]:
-    """World point on the floor seen a little below the picture's centre at ``frame``, and its distance.
-
-    The floor is the parent's ground plane, z = 0, which the import found.
-    """
+def seen_points(frame: int) -> np.ndarray:
+    """World positions (P, 3) of the animated points at ``frame``: what the camera saw, lifted."""
     scene = bpy.context.scene
     scene.frame_set(frame)
-    camera = scene.camera
-    eye = camera.matrix_world.translation
-    corners = [camera.matrix_world @ corner for corner in camera.data.view_frame(scene=scene)]
-    # view_frame: top right, bottom right, bottom left, top left. A spot left of centre, near the lower edge.
-    right, left = corners[1].lerp(corners[0], 0.24), corners[2].lerp(corners[3], 0.24)
-    direction = left.lerp(right, 0.42) - eye
-    distance = -eye.z / direction.z
-    point = eye + direction * distance
-    return point, (point - eye).length
+    host = next(o for o in scene.objects if o.type == "POINTCLOUD" and o.modifiers)
+    evaluated = host.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    positions = np.empty(3 * len(evaluated.data.points), dtype=np.float32)
+    evaluated.data.attributes["position"].data.foreach_get("vector", positions)
+    matrix = np.array(evaluated.matrix_world)
+    return positions.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def stays_in_view(points: np.ndarray) -> np.ndarray:
+    """True for the world points (P, 3) that lie well inside the picture at the first, middle and last frame."""
+    scene = bpy.context.scene
+    inside = np.ones(len(points), dtype=bool)
+    for frame in (scene.frame_start, (scene.frame_start + scene.frame_end) // 2, scene.frame_end):
+        scene.frame_set(frame)
+        pixels = np.array([world_to_camera_view(scene, scene.camera, Vector(p)) for p in points])
+        inside &= (np.abs(pixels[:, :2] - 0.5) < 0.42).all(1) & (pixels[:, 2] > 0)
+    return inside
+
+
+def free_floor(frame: int) -> tuple[Vector, float]:
+    """A clear spot of the floor that stays in view, and the edge of a cube that fits there.
+
+    The floor is the parent's ground plane, z = 0, which the import found. It is divided into cells; the best has
+    floor in sight in the most of its neighbours, and the fewest with something standing there.
+    """
+    points = seen_points(frame)
+    eye = np.array(bpy.context.scene.camera.matrix_world.translation)
+    distance = float(np.median(np.linalg.norm(points - eye, axis=1)))
+    size = 0.1 * distance
+    floor = np.abs(points[:, 2]) < 0.02 * distance
+    standing = (points[:, 2] > 0.04 * distance) & (points[:, 2] < 0.5 * distance)
+    cell = size / 2
+    low = points[:, :2].min(0)
+    place = np.floor((points[:, :2] - low) / cell).astype(int)
+    shape = place.max(0) + 1
+    count = [np.bincount(np.ravel_multi_index(place[m].T, shape), minlength=shape.prod()) for m in (floor, standing)]
+    # A handful of points may be strays; a cell that was seen holds dozens.
+    ground, things = (around((c >= 4).reshape(shape).astype(int)) for c in count)
+    centres = np.stack(np.indices(shape), axis=-1).reshape(-1, 2) * cell + low + cell / 2
+    centres = np.column_stack([centres, np.zeros(len(centres))])
+    score = (ground - 2 * things).ravel()
+    best = np.argsort(-score, kind="stable")[:300]
+    visible = best[stays_in_view(centres[best])]
+    chosen = centres[visible[0] if len(visible) else best[0]]
+    return Vector(chosen), size
+
+
+def around(count: np.ndarray) -> np.ndarray:
+    """Sums over each cell and its neighbours two cells wide."""
+    padded = np.pad(count, 2)
+    rows = sum(padded[i : i + count.shape[0]] for i in range(5))
+    return sum(rows[:, j : j + count.shape[1]] for j in range(5))
 
 
 def add_cube() -> bpy.types.Object:
     """A cube standing on the floor, a shadow catcher below it, a sun; nothing moves but the camera."""
     scene = bpy.context.scene
     middle = (scene.frame_start + scene.frame_end) // 2
-    point, distance = floor_point(middle)
-    size = 0.13 * distance
+    point, size = free_floor(middle)
     bpy.ops.mesh.primitive_cube_add(size=size, location=point + Vector((0, 0, size / 2)), rotation=(0, 0, 0.5))
     cube = bpy.context.object
     cube.name = "Cube on the floor"
     material = bpy.data.materials.new("Cube")
     material.use_nodes = True
     shader = material.node_tree.nodes["Principled BSDF"]
-    shader.inputs["Base Color"].default_value = (0.9, 0.25, 0.03, 1)
+    checks = material.node_tree.nodes.new("ShaderNodeTexChecker")
+    checks.inputs["Color1"].default_value, checks.inputs["Color2"].default_value = (
+        (0.9, 0.25, 0.03, 1),
+        (0.8, 0.7, 0.6, 1),
+    )
+    checks.inputs["Scale"].default_value = 4
+    coordinates = material.node_tree.nodes.new("ShaderNodeTexCoord")
+    material.node_tree.links.new(checks.inputs["Vector"], coordinates.outputs["Generated"])
+    material.node_tree.links.new(shader.inputs["Base Color"], checks.outputs["Color"])
     shader.inputs["Roughness"].default_value = 0.35
     cube.data.materials.append(material)
     bpy.ops.mesh.primitive_plane_add(size=8 * size, location=point)
     bpy.context.object.name = "Shadow catcher"
     bpy.context.object.is_shadow_catcher = True
-    bpy.ops.object.light_add(type="SUN", rotation=(0.5, 0.35, 0))
-    bpy.context.object.data.energy = 2.5
-    bpy.context.object.data.angle = 0.3
+    bpy.ops.object.light_add(type="SUN", rotation=(0.45, -0.5, 0))
+    bpy.context.object.data.energy = 4.0
+    bpy.context.object.data.angle = 0.06
     world = scene.world or bpy.data.worlds.new("World")
     scene.world = world
     world.use_nodes = True
-    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.7
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 2.0
     return cube
 
 
@@ -135,18 +183,19 @@ def render_points(folder: Path) -> None:
     """The lifted points of the middle frame from a place beside the solved camera, and a little above it."""
     scene = bpy.context.scene
     middle = (scene.frame_start + scene.frame_end) // 2
-    _, distance = floor_point(middle)
+    points = seen_points(middle)
     solved = scene.camera
-    eye = solved.matrix_world.translation.copy()
-    side = solved.matrix_world.to_3x3() @ Vector((1, 0, 0))
-    look = solved.matrix_world.to_3x3() @ Vector((0, 0, -1))
-    aim = eye + look * distance * 1.2
+    eye = np.array(solved.matrix_world.translation)
+    aim = np.median(points, axis=0)
+    reach = aim - eye
+    turn = np.radians(28)
+    turned = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]) @ reach
+    place = aim - 1.25 * turned + np.array([0, 0, 0.35 * np.linalg.norm(reach)])
     camera = bpy.data.objects.new("Aside", bpy.data.cameras.new("Aside"))
     scene.collection.objects.link(camera)
-    camera.data.lens, camera.data.clip_end = solved.data.lens * 0.8, solved.data.clip_end
-    place = eye + side * distance * 0.55 - look * distance * 0.15 + Vector((0, 0, 0.4 * distance))
+    camera.data.lens, camera.data.clip_end = solved.data.lens, solved.data.clip_end
     camera.location = place
-    camera.rotation_euler = (aim - place).to_track_quat("-Z", "Y").to_euler()
+    camera.rotation_euler = Vector(aim - place).to_track_quat("-Z", "Y").to_euler()
     scene.render.film_transparent = False
     scene.camera = camera
     render(folder / "points.png", middle)

@@ -69,7 +69,7 @@ def reconstruct(footage: str | Path, output: str | Path, settings: Settings, pro
                 _run_stages(work, shot, settings, footage_hash, progress)
             finally:
                 progress.log_file = None
-        scene = work.publish(scratch=("cuts.npz", "tracked.npz", "solve.npz", "solved_tracks.npz"))
+        scene = work.publish(scratch=("cuts.npz", "notes.npz", "tracked.npz", "solve.npz", "solved_tracks.npz"))
     return {"scene": str(scene), "cached": False}
 
 
@@ -80,7 +80,10 @@ def cache_key(footage_hash: str, settings: Settings) -> str:
 
 
 def _run_stages(work: Workspace, shot: Shot, settings: Settings, footage_hash: str, progress) -> None:
-    seconds = {}
+    notes = work.load("notes", _Notes) or _Notes()
+    for warning in notes.warnings:
+        progress.warn(**warning)
+    seconds = notes.seconds
     progress.log(f"geo4d {__version__}, {shot.path}: {len(shot)} frames, {shot.width} x {shot.height}")
     for missing in getattr(shot, "warnings", ()):
         progress.warn(*missing)
@@ -92,14 +95,16 @@ def _run_stages(work: Workspace, shot: Shot, settings: Settings, footage_hash: s
         if tracks is None:
             tracks = track_shot(shot, progress)
             work.store("tracked", tracks)
+    work.store("notes", _Notes(progress.warnings, seconds))
     with _timed(seconds, "solve"):
         solve, solved = work.load("solve", Solve), work.load("solved_tracks", Tracks)
         if solve is None or solved is None:
-            solve = solve_camera(tracks, progress, focal_px=settings.focal_px)
+            solve = solve_camera(tracks, progress, focal_px=settings.focal_px, times=shot.times)
             work.store("solved_tracks", tracks)
             work.store("solve", solve)
         else:
             tracks = solved
+    work.store("notes", _Notes(progress.warnings, seconds))
     _warn_about(solve, progress)
     with _timed(seconds, "depth"):
         size, measured = _write_depth(work, shot, solve, tracks, settings, progress)
@@ -200,7 +205,17 @@ class _Cuts:
     positions: np.ndarray  # (C,) int64: positions that begin a new shot
 
 
+@dataclasses.dataclass
+class _Notes:
+    """What a continued run must still know of the stopped one."""
+
+    warnings: list[dict] = dataclasses.field(default_factory=list)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
 class _timed:  # noqa: N801 - reads as a statement
+    """Adds the time of its body to ``seconds[name]``: a stage may be done in several runs."""
+
     def __init__(self, seconds: dict, name: str):
         self.seconds, self.name = seconds, name
 
@@ -208,4 +223,4 @@ class _timed:  # noqa: N801 - reads as a statement
         self.begun = time.perf_counter()
 
     def __exit__(self, *_):
-        self.seconds[self.name] = time.perf_counter() - self.begun
+        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.perf_counter() - self.begun

@@ -19,5 +19,6 @@ def run(arguments) -> None:
     from ..export import export_scene
 
     reporter = reporter_for(arguments.json, ("export",))
-    export_scene(arguments.scene, arguments.format, arguments.target, {"stride": arguments.stride}, reporter)
-    reporter.result({"target": str(arguments.target), "format": arguments.format})
+    options = {"stride": arguments.stride}
+    written = export_scene(arguments.scene, arguments.format, arguments.target, options, reporter)
+    reporter.result({"target": str(written), "format": arguments.format})

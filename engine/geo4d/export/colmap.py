@@ -8,9 +8,9 @@ term; frames that share a lens share a camera.
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 
 from ..geometry.camera import invert_pose
+from ..matchmove.colmap import pycolmap
 from ..scene.reader import Scene
 from .cloud import lens_of, static_points
 from .folder import written_whole
