@@ -6,6 +6,8 @@ read from a hidden empty whose keys do not interpolate, so that the points neith
 follow a camera that the user moves.
 """
 
+from collections.abc import Generator
+
 import bpy
 import numpy as np
 
@@ -50,12 +52,14 @@ WIRING = [
 ]
 
 
-def node_group() -> bpy.types.NodeTree:
-    """The shared node group, made on first use in a file."""
+def node_group_steps() -> Generator[None, None, bpy.types.NodeTree]:
+    """The shared node group, made on first use in a file, in steps: every node added costs Blender an update."""
     existing = bpy.data.node_groups.get(GROUP)
     if existing:
         return existing
-    tree, build, given = new_group(GROUP, CONTROLS + WIRING)
+    # It gets its name when it is whole, so that one left unfinished is never taken for it.
+    tree, build, given = new_group(f"{GROUP} (unfinished)", CONTROLS + WIRING)
+    yield
     index = _footage_index(build, given)
     columns, rows, pixel_u, pixel_v = _pixels(build, given)
 
@@ -63,7 +67,9 @@ def node_group() -> bpy.types.NodeTree:
     x = build.math("DIVIDE", build.math("SUBTRACT", pixel_u, given["cx"]), given["fx"])
     y = build.math("DIVIDE", build.math("SUBTRACT", pixel_v, given["cy"]), given["fy"])
     sample = _image(build, given["Depth"], pixel_u, pixel_v, given, index, "Closest")
+    yield
     color = _plate_color(build, given, x, y, index)
+    yield
 
     points = build.first("GeometryNodePoints", {"Count": build.integer("MULTIPLY", columns, rows)})
     # Everything depends on the pixel, which is the point's index: note it down before points are deleted.
@@ -73,8 +79,10 @@ def node_group() -> bpy.types.NodeTree:
     sampled = build.attribute("depth_sample", "FLOAT_COLOR")
     channels = build.node("FunctionNodeSeparateColor", {"Color": sampled}).outputs
     depth, confidence, dynamic = channels[0], channels[1], channels[2]
+    yield
     drop = build.boolean("NOT", _kept(build, given, depth, confidence, dynamic))
     points = build.first("GeometryNodeDeleteGeometry", {"Geometry": points, "Selection": drop}, domain="POINT")
+    yield
 
     ray = build.attribute("ray", "FLOAT_VECTOR")
     in_camera = build.first("ShaderNodeVectorMath", {0: ray, "Scale": depth}, operation="SCALE")
@@ -93,7 +101,18 @@ def node_group() -> bpy.types.NodeTree:
         points = build.first("GeometryNodeRemoveAttribute", {"Geometry": points, "Name": scratch})
     points = build.first("GeometryNodeSetMaterial", {"Geometry": points, "Material": given["Material"]})
     build.node("NodeGroupOutput", {0: points})
+    tree.name = GROUP
     return tree
+
+
+def node_group() -> bpy.types.NodeTree:
+    """The shared node group at once."""
+    steps = node_group_steps()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def _footage_index(build, given):

@@ -1,5 +1,6 @@
 """Turn a scene folder into Blender data: camera, plate, animated points, static cloud, under one parent empty."""
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,12 +56,24 @@ def summarise(scene, sensor_width_mm: float) -> list[str]:
 
 def import_scene(folder: str | Path, blender_scene: bpy.types.Scene, options: ImportOptions) -> Imported:
     """Bring the scene in ``folder`` into ``blender_scene``. Raises SceneError if it cannot be read."""
+    steps = import_steps(folder, blender_scene, options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def import_steps(
+    folder: str | Path, blender_scene: bpy.types.Scene, options: ImportOptions
+) -> Generator[None, None, Imported]:
+    """:func:`import_scene` in steps that each hold Blender only briefly; the generator returns what was imported."""
     scene = scene_reader.read_scene(folder)
     frames = options.start_frame + scene.index.astype(np.float64)
+    yield
     xyz, rgb, confidence = _points(scene)
     collection = bpy.data.collections.new(f"{ROOT} {scene.folder.name}")
     blender_scene.collection.children.link(collection)
-
     root = bpy.data.objects.new(f"{ROOT} {scene.folder.name}", None)
     root.empty_display_type = "ARROWS"
     root.matrix_world = placement.root_matrix(scene, xyz)
@@ -69,25 +82,31 @@ def import_scene(folder: str | Path, blender_scene: bpy.types.Scene, options: Im
     imported = Imported(root, camera, summary=summarise(scene, options.sensor_width_mm))
     _adopt(collection, root, root)
     _adopt(collection, root, camera)
-
+    yield
     footage = options.footage or Path(scene.footage["path"])
     has_footage = plate.first_file(footage)[0].is_file()
     if not has_footage:
         imported.warnings.append(f"The footage {footage} is gone: there is no plate and the points are grey.")
     if options.plate and has_footage:
         imported.clip = _add_plate(scene, camera, footage, options, imported.warnings)
+    yield
+    # Before the animated points: making a point cloud may evaluate everything that is there already.
+    if options.static_cloud and len(xyz):
+        imported.cloud = cloud.new_static_cloud(
+            f"{ROOT} Static", xyz, rgb, confidence, blender_scene, depth_points.MATERIAL, depth_points.COLOR
+        )
+        _adopt(collection, root, imported.cloud)
+        yield
     if options.depth_points and scene.has_depth:
+        yield from depth_points.node_group_steps()
+        yield
         colour = plate.load_plate_image(footage) if has_footage else None
         imported.points, pose = depth_points.new_depth_points(
             f"{ROOT} Depth", scene, solved, frames, options.start_frame, colour
         )
         _adopt(collection, root, pose)
         _adopt(collection, root, imported.points)
-    if options.static_cloud and len(xyz):
-        imported.cloud = cloud.new_static_cloud(
-            f"{ROOT} Static", xyz, rgb, confidence, blender_scene, depth_points.MATERIAL, depth_points.COLOR
-        )
-        _adopt(collection, root, imported.cloud)
+        yield
     if options.set_scene:
         set_scene(blender_scene, scene, solved, frames)
         blender_scene.camera = camera

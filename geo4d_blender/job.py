@@ -5,7 +5,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .engine_process import EngineProcess
 from .footage_source import Footage
 
 _INTERVAL_S = 0.1
+_IMPORT_INTERVAL_S = 0.01  # between import steps: long enough for Blender to take the user's input
 _EDITORS = {"VIEW_3D", "SEQUENCE_EDITOR", "CLIP_EDITOR"}
 
 
@@ -26,7 +28,7 @@ class Job:
 
     title: str
     process: EngineProcess
-    when_done: Callable[["Job"], None] | None = None
+    when_done: Callable[["Job"], Generator] | None = None  # what follows a good end, in brief steps
     stage: str = "start"
     done: int = 0
     total: int = 0
@@ -37,11 +39,12 @@ class Job:
     result: dict | None = None
     summary: list[str] = field(default_factory=list)  # what came out, a line each
     error: dict | None = None  # code, message, hint
-    state: str = "RUNNING"  # RUNNING, CANCELLING, DONE, CANCELLED, FAILED
+    state: str = "RUNNING"  # RUNNING, CANCELLING, IMPORTING, DONE, CANCELLED, FAILED
+    steps: Generator | None = None  # of when_done, while IMPORTING
 
     @property
     def running(self) -> bool:
-        return self.state in ("RUNNING", "CANCELLING")
+        return self.state in ("RUNNING", "CANCELLING", "IMPORTING")
 
     def cancel(self) -> None:
         if self.state == "RUNNING":
@@ -49,7 +52,10 @@ class Job:
             self.state = "CANCELLING"
 
     def poll(self) -> None:
-        """Take in what the engine has said; returns at once."""
+        """Take in what the engine has said, or take one step of what follows it; returns soon."""
+        if self.state == "IMPORTING":
+            self._follow_up()
+            return
         for event in self.process.poll():
             self._take(event)
         if self.process.exit_status is not None:
@@ -75,12 +81,25 @@ class Job:
         if problems:
             self.state, self.error = "FAILED", problems[0]
         elif exit_status == 0 and self.result is not None:
-            self.state, self.fraction = "DONE", 1.0
+            self.fraction = 1.0
+            self.state, self.steps = ("IMPORTING", self.when_done(self)) if self.when_done else ("DONE", None)
         elif self.state == "CANCELLING" or exit_status == engine_errors.EXIT_CANCELLED:
             self.state, self.error = "CANCELLED", None
         else:
             self.state = "FAILED"
             self.error = self.error or died(exit_status, self.process)
+
+    def _follow_up(self) -> None:
+        self.stage, self.done, self.total, self.eta_s = "import", 0, 0, 0.0
+        try:
+            next(self.steps)
+        except StopIteration:
+            self.state = "FAILED" if self.error else "DONE"
+        except Exception as error:  # whatever it is, the user sees a sentence and the console the trace
+            traceback.print_exc()
+            self.state = "FAILED"
+            hint = f"The scene is in {self.result['scene']}; import it from the panel."
+            self.error = {"code": "import_failed", "message": f"The result cannot be imported: {error}.", "hint": hint}
 
 
 def died(exit_status: int, process: EngineProcess) -> dict:
@@ -106,7 +125,10 @@ current: Job | None = None
 
 
 def start(footage: Footage, output: Path, arguments: list[str], chosen_python: str, when_done) -> Job:
-    """Reconstruct ``footage``; ``when_done`` is called with the ended job. Raises OSError if nothing can be started."""
+    """Reconstruct ``footage``; ``when_done(job)`` is iterated once the engine has ended well.
+
+    Raises OSError if nothing can be started.
+    """
     request = ["reconstruct", str(footage.path), "--output", str(output), "--json", "--watch-stdin"]
     request += ["--first", str(footage.first)]
     request += ["--last", str(footage.last)] if footage.last is not None else []
@@ -138,29 +160,29 @@ def step() -> bool:
     if job is None or not job.running:
         return False
     job.poll()
-    if not job.running and job.when_done:
-        job.when_done(job)
     return job.running
 
 
 def wait() -> None:
     """Follow the current job to its end: for scripts and background mode, where no timers run."""
     while step():
-        time.sleep(_INTERVAL_S)
+        if current.state != "IMPORTING":
+            time.sleep(_INTERVAL_S)
 
 
 def stop() -> None:
     """End the current job's processes at once."""
     if current is not None and current.running:
-        current.process.kill()
-        current.process.close()
-        current.state = "CANCELLED"
+        if current.process.exit_status is None:
+            current.process.kill()
+            current.process.close()
+        current.state, current.steps = "CANCELLED", None
 
 
 def _tick() -> float | None:
     running = step()
     _redraw()
-    return _INTERVAL_S if running else None
+    return (_IMPORT_INTERVAL_S if current.state == "IMPORTING" else _INTERVAL_S) if running else None
 
 
 def _redraw() -> None:

@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
 from . import compat, export_usd, footage_source, job, preferences
-from .import_scene import Imported, import_scene
+from .import_scene import ImportOptions, import_scene, import_steps
 
 SOURCES = [
     ("STRIP", "Strip", "The active strip of the sequencer"),
@@ -37,26 +37,27 @@ def root_of(context: bpy.types.Context) -> bpy.types.Object | None:
     return roots[-1] if roots else None
 
 
-def bring_in(folder: Path, blender_scene: bpy.types.Scene, start_frame: int, footage: Path | None = None) -> Imported:
-    """Import ``folder`` as the scene's settings say."""
+def import_options(blender_scene: bpy.types.Scene, start_frame: int, footage: Path | None = None) -> ImportOptions:
+    """How the scene's settings want a result brought in."""
     options = blender_scene.geo4d.import_options(start_frame)
     options.footage = footage
-    return import_scene(folder, blender_scene, options)
+    return options
 
 
 def import_when_done(footage: footage_source.Footage, scene_name: str):
-    """What follows a finished reconstruction. The scene is looked up by name: it may be gone by then."""
+    """What follows a finished reconstruction, in steps. The scene is looked up by name: it may be gone by then."""
 
-    def import_result(finished: job.Job) -> None:
+    def import_result(finished: job.Job):
         blender_scene = bpy.data.scenes.get(scene_name)
-        if finished.state != "DONE" or blender_scene is None:
+        if blender_scene is None:
             return
         folder = Path(finished.result["scene"])
         blender_scene.geo4d.scene_folder = str(folder)
+        options = import_options(blender_scene, footage.start_frame, footage.path)
         try:
-            imported = bring_in(folder, blender_scene, footage.start_frame, footage.path)
-        except (compat.scene_reader.SceneError, OSError, RuntimeError) as error:
-            finished.state = "FAILED"
+            imported = yield from import_steps(folder, blender_scene, options)
+        # ReferenceError: the user deleted something of it between two steps.
+        except (compat.scene_reader.SceneError, OSError, RuntimeError, ReferenceError) as error:
             finished.error = {"code": "import_failed", "message": str(error), "hint": f"The scene is in {folder}."}
             return
         finished.summary = imported.summary
@@ -138,7 +139,7 @@ class GEO4D_OT_import_scene(bpy.types.Operator):
     def execute(self, context):
         folder = Path(bpy.path.abspath(self.directory or context.scene.geo4d.scene_folder))
         try:
-            imported = bring_in(folder, context.scene, self.start_frame)
+            imported = import_scene(folder, context.scene, import_options(context.scene, self.start_frame))
         except compat.scene_reader.SceneError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

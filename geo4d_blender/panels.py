@@ -22,6 +22,7 @@ STAGE_NAMES = {
     "adjust": "Refining the camera",
     "resect": "Placing the remaining frames",
     "depth": "Measuring depth",
+    "import": "Importing",
 }
 
 

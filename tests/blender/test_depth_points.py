@@ -66,6 +66,24 @@ def test_positions_equal_the_engines_unprojection(addon, tmp_path, name):
         np.testing.assert_allclose(got["dynamic"][:, 0], dynamic[keep], atol=1e-3)
 
 
+def test_import_in_steps_and_one_that_is_stopped(addon, tmp_path):
+    """Steps give Blender back its window in between; a node group left half made is never used."""
+    write_scene(tmp_path / "shot", LENSES["landscape"], [0, 1, 2, 3], (64, 36))
+    group = addon.depth_points.GROUP
+    make = addon.import_scene.import_steps
+    options = addon.import_scene.ImportOptions()
+    for _ in make(tmp_path / "shot", bpy.context.scene, options):
+        if any(g.name.startswith(group) and len(g.nodes) > 20 for g in bpy.data.node_groups):
+            break
+    assert group not in bpy.data.node_groups
+    steps = list(make(tmp_path / "shot", bpy.context.scene, options))
+    assert len(steps) >= 9
+    assert group in bpy.data.node_groups
+    imported = bring_in(addon, tmp_path / "shot")
+    assert imported.points.modifiers[0].node_group.name == group
+    assert len(evaluated_points(imported.points)["position"]) > 100
+
+
 def test_points_project_onto_their_pixels_in_the_camera(addon, tmp_path):
     """The whole chain: lifted points seen through the imported camera lie on the grid they came from."""
     from bpy_extras.object_utils import world_to_camera_view
