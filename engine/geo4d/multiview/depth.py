@@ -16,7 +16,7 @@ from ..progress import Progress
 from ..tracking.tracks import Tracks
 from . import dynamic, ground
 from .depth_frame import DepthFrame
-from .fill import Guide, fill
+from .fill import Guide, distrust_outliers, fill
 from .flow import DenseFlow
 from .neighbours import choose_neighbours, short_gap
 from .track_evidence import collect
@@ -26,7 +26,11 @@ from .working_frames import WorkingFrames, depth_size, read_working_frames
 __all__ = ["depth_size", "estimate_depth"]
 
 NEIGHBOUR_COUNT = 8
-ANCHOR_WEIGHT = 2.0  # of a solved point in the fill; a well measured pixel has up to 1
+# Weight of a solved point in the fill, where a well measured pixel has up to 1. Wrong points exist as well
+# (reflections, foliage), and a single one must not outvote the measured pixels around it.
+ANCHOR_WEIGHT = 0.3
+LOOSE_SIGMA = 0.05  # relative uncertainty from which a measurement has little say
+WEIGHT_POWER = 0.7  # errors of neighbouring pixels are alike, so many good ones count less than their number
 MOTION_SPAN_S = 0.35  # neighbours within this time tell movers
 
 
@@ -104,16 +108,17 @@ class _Maker:
         share = measured.agreeing / np.maximum(measured.possible, 1)
         good = (measured.agreeing >= 1.5) & (share > 0.35) & (relative < 0.1) & (measured.d > 0)
         weight = np.where(good, np.minimum(1e-4 / (relative + 0.01) ** 2, 1) * measured.agreeing / len(chosen), 0)
-        weight = weight.astype(np.float32)
-        weight *= flat(measured.d, good)
+        weight *= flat(measured.d, good) / (1 + (np.minimum(relative, 1) / LOOSE_SIGMA) ** 4)
+        weight = (weight**WEIGHT_POWER).astype(np.float32)
         self._anchor(i, measured.d, weight)
+        weight = distrust_outliers(measured.d, weight, guide)
         d0 = np.clip(fill(measured.d, weight, guide)[0], *limits)
         d_sigma = np.where(good, measured.sigma, 0.15 * d0).astype(np.float32)
         near = [j for j in matches if abs(self.times[j] - self.times[i]) <= MOTION_SPAN_S or j in brief]
         score, believed = dynamic.residual_evidence(
             [seen[j] for j in near], [matches[j] for j in near], np.where(good, measured.d, d0), d_sigma
         )
-        moving = dynamic.probability(score, believed, guide, self._votes(i))
+        moving = dynamic.grow(dynamic.probability(score, believed, guide, self._votes(i)))
         return self._compose(i, measured.d, weight, moving, guide)
 
     def _compose(self, i: int, measured_d, weight, moving, guide) -> DepthFrame:

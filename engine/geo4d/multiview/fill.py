@@ -90,6 +90,22 @@ def fill(values: np.ndarray, weights: np.ndarray, guide: Guide, scales=SCALES_PX
     return unit * _affine_at_pixel(total, x, y), support
 
 
+# The rough surface that measurements are held against, and the distance from it that leaves a quarter of their say.
+ROUGH_SCALES_PX = ((8.0, 1.0), (40.0, 1e-2), (150.0, 1e-4))
+OUTLIER_STEP = 0.1  # relative difference of inverse depth
+
+
+def distrust_outliers(values: np.ndarray, weights: np.ndarray, guide: Guide) -> np.ndarray:
+    """Weights (h, w) float32 of values, lowered where they are far from the surface through their neighbourhood.
+
+    One reweighting with Geman-McClure weights; mirrored and mismatched spots stand out from the surface that
+    the measurements around them agree on.
+    """
+    rough, _ = fill(values, weights, guide, ROUGH_SCALES_PX)
+    z = np.abs(values - rough) / np.maximum(np.maximum(values, rough), 1e-12) / OUTLIER_STEP
+    return (weights / (1 + np.minimum(z, 100) ** 2) ** 2).astype(np.float32)
+
+
 def _affine_at_pixel(m: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Value at (x, y) of the affine fit with moments m (h, w, 10), slopes held back by a ridge."""
     m = m.astype(np.float64)
