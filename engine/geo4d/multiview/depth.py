@@ -14,7 +14,7 @@ from ..footage.shot import Shot
 from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
-from . import dynamic, ground
+from . import dynamic, fusion, ground
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
 from .flow import DenseFlow
@@ -31,6 +31,7 @@ NEIGHBOUR_COUNT = 8
 ANCHOR_WEIGHT = 0.3
 LOOSE_SIGMA = 0.05  # relative uncertainty from which a measurement has little say
 WEIGHT_POWER = 0.7  # errors of neighbouring pixels are alike, so many good ones count less than their number
+SURE_OF_MOTION = 0.9  # probability that a fifth of a region must reach before it is placed as a mover
 MOTION_SPAN_S = 0.35  # neighbours within this time tell movers
 
 
@@ -79,6 +80,7 @@ class _Maker:
         rng = np.random.default_rng(0)
         self.points = points[rng.permutation(len(points))[:2000]]
         self.flow = DenseFlow()
+        self.measured: dict[int, fusion.Measurement] = {}
         self.evidence = collect(tracks, solve, frames.size)
         self.floor = ground.fit_floor(points, frames.c2w) if solve.motion == "moving" else None
 
@@ -91,6 +93,36 @@ class _Maker:
         return 1 / (np.percentile(z, 98) * 20), 1 / (np.percentile(z, 2) * 0.25)
 
     def frame(self, i: int) -> DepthFrame:
+        """Depth of frame i from its own measurement and its neighbours'."""
+        frames = self.frames
+        own = self.measurement(i)
+        borrowed = []
+        for j in (i + offset for offset in fusion.OFFSETS):
+            if 0 <= j < len(frames.c2w):
+                other = self.measurement(j)
+                steady = fusion.Measurement(other.d, other.weight * (other.moving < 0.5), other.moving)
+                borrowed.append(
+                    fusion.project_measurement(steady, frames.c2w[j], frames.c2w[i], frames.lenses[j], frames.lenses[i])
+                )
+        d, weight = fusion.fuse(own, borrowed)
+        self._anchor(i, d, weight)
+        guide = Guide.of(frames.rgb[i])
+        weight = distrust_outliers(d, weight, guide)
+        if not np.any(weight > 0):
+            empty = np.zeros_like(d)
+            return DepthFrame(empty, empty.copy(), own.moving)
+        return self._compose(i, d, weight, own.moving, guide)
+
+    def measurement(self, i: int) -> fusion.Measurement:
+        """What frame i measures on its own; kept while frames near it are being made."""
+        if i not in self.measured:
+            keep = max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1
+            while len(self.measured) >= keep:
+                self.measured.pop(next(iter(self.measured)))
+            self.measured[i] = self._measure(i)
+        return self.measured[i]
+
+    def _measure(self, i: int) -> fusion.Measurement:
         frames, lens = self.frames, self.frames.lenses[i]
         w, h = frames.size
         guide = Guide.of(frames.rgb[i])
@@ -102,7 +134,7 @@ class _Maker:
         limits = self.depth_limits(i)
         if not chosen:
             empty = np.zeros((h, w), dtype=np.float32)
-            return DepthFrame(empty, empty.copy(), empty.copy())
+            return fusion.Measurement(empty, empty.copy(), empty.copy())
         measured = triangulate([seen[j] for j in chosen], limits)
         relative = measured.sigma / np.maximum(measured.d, 1e-12)
         share = measured.agreeing / np.maximum(measured.possible, 1)
@@ -110,20 +142,23 @@ class _Maker:
         weight = np.where(good, np.minimum(1e-4 / (relative + 0.01) ** 2, 1) * measured.agreeing / len(chosen), 0)
         weight *= flat(measured.d, good) / (1 + (np.minimum(relative, 1) / LOOSE_SIGMA) ** 4)
         weight = (weight**WEIGHT_POWER).astype(np.float32)
-        self._anchor(i, measured.d, weight)
-        weight = distrust_outliers(measured.d, weight, guide)
-        d0 = np.clip(fill(measured.d, weight, guide)[0], *limits)
+        anchored, anchored_weight = measured.d.copy(), weight.copy()
+        self._anchor(i, anchored, anchored_weight)
+        anchored_weight = distrust_outliers(anchored, anchored_weight, guide)
+        d0 = np.clip(fill(anchored, anchored_weight, guide)[0], *limits)
         d_sigma = np.where(good, measured.sigma, 0.15 * d0).astype(np.float32)
         near = [j for j in matches if abs(self.times[j] - self.times[i]) <= MOTION_SPAN_S or j in brief]
         score, believed = dynamic.residual_evidence(
             [seen[j] for j in near], [matches[j] for j in near], np.where(good, measured.d, d0), d_sigma
         )
         moving = dynamic.grow(dynamic.probability(score, believed, guide, self._votes(i)))
-        return self._compose(i, measured.d, weight, moving, guide)
+        return fusion.Measurement(measured.d.astype(np.float32), weight, moving.astype(np.float32))
 
     def _compose(self, i: int, measured_d, weight, moving, guide) -> DepthFrame:
         """Static scene filled behind the movers, the movers put in front of it."""
-        weight = np.where(moving > 0.5, 0, weight * (1 - moving)).astype(np.float32)
+        movers = [mask for mask in dynamic.groups(moving > 0.5) if np.percentile(moving[mask], 80) > SURE_OF_MOTION]
+        hidden = np.any(movers, axis=0) if movers else np.zeros(moving.shape, dtype=bool)
+        weight = np.where(hidden, 0, weight * (1 - moving)).astype(np.float32)
         d, support = fill(measured_d, weight, guide)
         if np.any(weight > 0):
             low, high = np.percentile(measured_d[weight > 0], [0.5, 99.8])
@@ -132,9 +167,10 @@ class _Maker:
         lens = self.frames.lenses[i]
         d_floor = self.floor.inverse_depth(self.frames.c2w[i], lens) if self.floor else None
         static = d
-        for mask in dynamic.groups(moving > 0.5):
+        for mask in movers:
             touch = ground.contact(mask, static, weight, moving, d_floor)
-            d = np.where(mask, np.float32(touch.d), d)
+            figure = self.floor.upright(touch.d, self.frames.c2w[i], lens) if self.floor else np.float32(touch.d)
+            d = np.where(mask, figure, d)
             confidence = np.where(mask, 0.4 * touch.trust, confidence)
         return DepthFrame(
             (1 / np.maximum(d, 1e-12)).astype(np.float32),

@@ -33,6 +33,24 @@ class Floor:
         height = float(self.normal @ c2w[:3, 3] - self.offset)
         return (-(rays @ self.normal) / max(height, 1e-9)).astype(np.float32)
 
+    def upright(self, d_contact: float, c2w: np.ndarray, lens: Intrinsics) -> np.ndarray:
+        """Inverse z-depth (h, w) float32 of a wall that stands on the floor, faces the camera, and meets the
+        floor where the floor's inverse depth is ``d_contact``.
+
+        A camera that looks down is nearer, in z-depth, to the head of a figure than to its feet.
+        """
+        forward = c2w[:3, 2]
+        rise = float(forward @ self.normal)
+        level = forward - rise * self.normal
+        cosine = float(np.linalg.norm(level))
+        height = float(self.normal @ c2w[:3, 3] - self.offset)
+        if cosine < 0.3 or d_contact <= 0:  # straight down there is no front to face
+            return np.full((lens.height, lens.width), d_contact, dtype=np.float32)
+        distance = (1 / d_contact + height * rise) / cosine  # along the floor
+        rays = camera_rays(pixel_grid(lens.width, lens.height), lens.pinhole()) @ c2w[:3, :3].T
+        d = (rays @ (level / cosine)) / max(distance, 0.2 / d_contact)
+        return np.clip(d, 0.6 * d_contact, 1.6 * d_contact).astype(np.float32)
+
 
 def fit_floor(points: np.ndarray, c2w: np.ndarray, seed: int = 0) -> Floor | None:
     """The widest plane of static points (P, 3) below all cameras (F, 4, 4), or None.

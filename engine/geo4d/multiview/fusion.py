@@ -1,0 +1,77 @@
+"""Measurements of neighbouring frames brought into one: what several agree on counts, what one alone says less.
+
+Every frame is triangulated on its own, from flow with its own mistakes. Measured points of nearby frames are
+projected into a frame, nearest first; where they agree with each other and with the frame's own measurement,
+depth is steadier in time and reaches pixels that the frame alone could not measure.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry.camera import Intrinsics
+
+OFFSETS = (-6, -3, -1, 1, 3, 6)  # frames whose measurements are brought in
+BORROWED = 0.6  # weight of a neighbour's measurement against the frame's own
+TOLERANCE = 0.03  # relative difference of inverse depths that still agree
+
+
+@dataclass
+class Measurement:
+    """What one frame measured of the static scene on its own (float32, (h, w))."""
+
+    d: np.ndarray  # inverse z-depth
+    weight: np.ndarray  # information, 0 where nothing was measured
+    moving: np.ndarray  # probability 0..1 that the pixel moves
+
+
+def project_measurement(
+    source: Measurement, c2w_source: np.ndarray, c2w: np.ndarray, lens_source: Intrinsics, lens: Intrinsics
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measured points of one frame in the map of another.
+
+    Returns inverse depth and weight (h, w) float32 in the target frame, 0 where nothing landed. Of several points
+    in one pixel the nearest is kept.
+    """
+    h, w = source.d.shape
+    out_d, out_weight = np.zeros((h, w), dtype=np.float32), np.zeros((h, w), dtype=np.float32)
+    rows, columns = np.nonzero((source.weight > 0) & (source.d > 0))
+    d, weight = source.d[rows, columns].astype(np.float64), source.weight[rows, columns]
+    # Homogeneous points (ray, inverse depth): far points stay finite.
+    relative = np.linalg.inv(c2w) @ c2w_source
+    rays = np.stack([(columns + 0.5 - lens_source.cx) / lens_source.fx, (rows + 0.5 - lens_source.cy) / lens_source.fy])
+    p = relative[:3, :2] @ rays + relative[:3, 2:3] + relative[:3, 3:4] * d
+    ahead = p[2] > 1e-6
+    x = np.where(ahead, p[0] / np.where(ahead, p[2], 1), -1) * lens.fx + lens.cx
+    y = np.where(ahead, p[1] / np.where(ahead, p[2], 1), -1) * lens.fy + lens.cy
+    inside = ahead & (x >= 0) & (y >= 0) & (x < w) & (y < h)
+    seen = d[inside] / p[2][inside]
+    nearest_last = np.argsort(seen, kind="stable")
+    at = y[inside].astype(np.intp)[nearest_last], x[inside].astype(np.intp)[nearest_last]
+    out_d[at] = seen[nearest_last]
+    out_weight[at] = weight[inside][nearest_last]
+    return out_d, out_weight
+
+
+def fuse(own: Measurement, borrowed: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse depth and weight (h, w) on which most of the measurements agree.
+
+    The proposal with the most support wins (a mode, not a mean: an occluder and what it hides are two
+    populations), then the mean of those that agree with it.
+    """
+    D = np.stack([own.d, *(d for d, _ in borrowed)])
+    W = np.stack([own.weight * (1 - own.moving), *(BORROWED * weight for _, weight in borrowed)]).astype(np.float32)
+    present = W > 0
+    best, d = np.full(own.d.shape, -1, dtype=np.float32), np.zeros_like(own.d)
+    for k in range(len(D)):
+        scale = 1 / np.maximum(TOLERANCE * D[k], 1e-12)
+        z = np.minimum(np.abs(D - D[k]) * scale, 1e3)
+        support = np.where(present[k], np.sum(W / (1 + z * z) ** 2, axis=0), -1)
+        better = support > best
+        best, d = np.where(better, support, best), np.where(better, D[k], d)
+    z = np.minimum(np.abs(D - d) / np.maximum(TOLERANCE * d, 1e-12), 1e3)
+    agree = W / (1 + z * z) ** 2
+    agreed, total = agree.sum(axis=0), W.sum(axis=0)
+    fused = np.where(agreed > 0, (agree * D).sum(axis=0) / np.maximum(agreed, 1e-20), 0)
+    weight = np.where(total > 0, np.minimum(agreed, 1.0) * (agreed / np.maximum(total, 1e-20)) ** 2, 0)
+    return fused.astype(np.float32), weight.astype(np.float32)
