@@ -6,6 +6,7 @@ Source: Song et al., "Denoising Diffusion Implicit Models"; Salimans and Ho for 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from .schedule import Steps
 
 @dataclass(frozen=True)
 class Guidance:
-    """Classifier-free guidance: how far to go from the empty prompt's velocity, and how much of the contrast to undo."""
+    """Classifier-free guidance: how far to leave the empty prompt's velocity, how much of the contrast to undo."""
 
     scale: float = 1.0
     rescale: float = 0.7
@@ -66,13 +67,19 @@ def sample(
                 watch(StepResult(time, v, clean, x))
             break
         clean = clean * float(steps.scales_prev[i] / steps.scales[i])
-        x = before**0.5 * clean + (1.0 - before - sigma**2) ** 0.5 * residual
+        x = before**0.5 * clean + _rest(before, sigma) * residual
         if sigma:
             fresh = step_noise(walked) if callable(step_noise) else step_noise[walked]
             x = x + sigma * fresh.to(x)
         if watch is not None:
             watch(StepResult(time, v, clean, x))
     return x
+
+
+def _rest(before: float, sigma: float) -> float:
+    """Share of the old noise that stays, in float32 as the reference computes it; never below 0."""
+    rest = np.float32(1.0) - np.float32(before) - np.float32(sigma) * np.float32(sigma)
+    return float(np.sqrt(max(rest, np.float32(0.0))))
 
 
 def guided(conditional: Tensor, unconditional: Tensor, guidance: Guidance) -> Tensor:

@@ -42,8 +42,9 @@ def checkpoint_buffers() -> dict[str, np.ndarray]:
             "sqrt_alphas_cumprod": np.sqrt(bar),
             "sqrt_one_minus_alphas_cumprod": np.sqrt(1.0 - bar),
             "log_one_minus_alphas_cumprod": np.log(1.0 - bar),
-            "sqrt_recip_alphas_cumprod": np.sqrt(1.0 / bar),
-            "sqrt_recipm1_alphas_cumprod": np.sqrt(1.0 / bar - 1.0),
+            # Infinite at the last step, therefore zeroed in whole: velocity prediction does not need them.
+            "sqrt_recip_alphas_cumprod": np.zeros_like(bar),
+            "sqrt_recipm1_alphas_cumprod": np.zeros_like(bar),
             "posterior_variance": variance,
             "posterior_log_variance_clipped": np.log(np.maximum(variance, 1e-20)),
             "posterior_mean_coef1": betas * np.sqrt(previous) / (1.0 - bar),
@@ -55,7 +56,11 @@ def checkpoint_buffers() -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Steps:
-    """S sampling steps in ascending time; sampling walks them from the end."""
+    """S sampling steps in ascending time; sampling walks them from the end.
+
+    Values are float64 numbers rounded to float32, which is how the reference keeps them: at full noise a
+    coefficient is the root of a difference that would be 0 but for that rounding.
+    """
 
     timesteps: np.ndarray  # (S,) int64
     alphas: np.ndarray  # (S,) float64, share of signal power
@@ -66,7 +71,7 @@ class Steps:
     def sigmas(self, eta: float) -> np.ndarray:
         """(S,) standard deviation of the noise added after each step; 0 for eta 0."""
         a, before = self.alphas, self.alphas_prev
-        return eta * np.sqrt((1.0 - before) / (1.0 - a) * (1.0 - a / before))
+        return _rounded(eta * np.sqrt((1.0 - before) / (1.0 - a) * (1.0 - a / before)))
 
 
 def trailing_steps(count: int) -> Steps:
@@ -74,7 +79,7 @@ def trailing_steps(count: int) -> Steps:
     if not 1 <= count <= TRAIN_STEPS:
         raise ValueError(f"count must be 1 to {TRAIN_STEPS}, got {count}")
     times = np.flip(np.round(np.arange(TRAIN_STEPS, 0, -TRAIN_STEPS / count)).astype(np.int64))[-count:] - 1
-    bar, scale = alphas_cumprod(), latent_scale()
+    bar, scale = _rounded(alphas_cumprod()), _rounded(latent_scale())
     alphas, scales = bar[times], scale[times]
     return Steps(
         timesteps=times,
@@ -83,3 +88,7 @@ def trailing_steps(count: int) -> Steps:
         scales=scales,
         scales_prev=np.concatenate([scales[:1], scales[:-1]]),
     )
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32).astype(np.float64)
