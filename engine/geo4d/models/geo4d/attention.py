@@ -139,7 +139,7 @@ class SpatialTransformer(nn.Module):
 
     def forward(self, x: Tensor, context: ContextKV) -> Tensor:
         height = x.shape[-2]
-        tokens = self.norm(x).flatten(2).transpose(1, 2)
+        tokens = self.norm(x).flatten(2).transpose(1, 2).contiguous()  # strided tokens multiply many times slower
         tokens = self.transformer_blocks[0](self.proj_in(tokens), context)
         return x + self.proj_out(tokens).transpose(1, 2).unflatten(2, (height, -1))
 
@@ -163,7 +163,7 @@ class TemporalTransformer(nn.Module):
     def forward(self, x: Tensor, frames: int) -> Tensor:
         height = x.shape[-2]
         clip = x.unflatten(0, (-1, frames)).transpose(1, 2).flatten(3)  # (B, C, T, H*W)
-        tokens = self.norm(clip).permute(0, 3, 2, 1).flatten(0, 1)  # (B*H*W, T, C)
+        tokens = self.norm(clip).permute(0, 3, 2, 1).flatten(0, 1).contiguous()  # (B*H*W, T, C)
         tokens = self.transformer_blocks[0](_linear(self.proj_in, tokens))
         tokens = _linear(self.proj_out, tokens).unflatten(0, (clip.shape[0], -1))  # (B, H*W, T, C)
         return x + tokens.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (height, -1))
