@@ -1,5 +1,7 @@
 """Whole windows through a small Geo4D: both modes, short and long shots, resume, half precision, memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from geo4d.errors import Cancelled, GeoError, OutOfMemory
@@ -23,6 +25,7 @@ from small_geo4d import SIZES  # noqa: E402
 torch.set_num_threads(2)
 SIZE = (128, 64)
 TWO_STEPS = Settings(steps=2)
+ONE_STEP = Settings(steps=1)
 
 
 def small_system() -> System:
@@ -37,6 +40,12 @@ def small_system() -> System:
 @pytest.fixture(scope="module")
 def system():
     return small_system()
+
+
+@pytest.fixture(scope="module")
+def window(system):
+    """The one window of a shot of 16 frames, in our mode."""
+    return run(system, 16)[0]
 
 
 def frames_of(count: int):
@@ -59,8 +68,8 @@ def test_windows_cover_every_frame():
     assert len(cut_windows(16, repeat_last=True)) == 2
 
 
-def test_a_window_becomes_all_four_modalities(system):
-    (prediction,) = run(system, 16).values()
+def test_a_window_becomes_all_four_modalities(window):
+    prediction = window
     assert prediction.positions.tolist() == list(range(16))
     assert prediction.points.shape == (16, 64, 128, 3)
     assert prediction.points_weight.shape == prediction.disparity.shape == (16, 64, 128)
@@ -71,7 +80,7 @@ def test_a_window_becomes_all_four_modalities(system):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_short_shots_yield_each_frame_once(system, count):
-    (prediction,) = run(system, count).values()
+    (prediction,) = run(system, count, ONE_STEP).values()
     assert prediction.positions.tolist() == list(range(count))
     assert len(prediction.points) == count
 
@@ -102,7 +111,7 @@ def reference_window(system, clip: np.ndarray, seed: int, steps: int) -> dict[st
 
 
 def test_exact_mode_is_the_reference_order_of_work(system):
-    settings = Settings(**{**vars(EXACT), "steps": 2})
+    settings = replace(EXACT, steps=2)
     ours = run(system, 16, settings)
     assert len(ours) == 2  # the last window twice
     system.unet.use_attention("plain")
@@ -120,23 +129,23 @@ def test_exact_mode_is_the_reference_order_of_work(system):
 
 
 def test_our_mode_repeats_itself_and_continues(system):
-    whole = run(system, 20)
-    again = dict(Inference(system, frames_of(20), 20, SIZE, settings=TWO_STEPS).run(finished=frozenset({0})))
+    whole = run(system, 20, ONE_STEP)
+    again = dict(Inference(system, frames_of(20), 20, SIZE, settings=ONE_STEP).run(finished=frozenset({0})))
     assert list(whole) == [0, 1]
     assert list(again) == [1]
     assert np.array_equal(whole[1].points, again[1].points)
 
 
-def test_each_frame_is_encoded_once(system, monkeypatch):
+def test_each_frame_is_encoded_once(system):
     seen = []
-    read = frames_of(24)
+    read = frames_of(20)
 
     def counting(positions):
         seen.extend(positions)
         return read(positions)
 
-    list(Inference(system, counting, 24, SIZE, settings=TWO_STEPS).run())
-    assert sorted(seen) == list(range(24))
+    list(Inference(system, counting, 20, SIZE, settings=ONE_STEP).run())
+    assert sorted(seen) == list(range(20))
 
 
 def test_overlapping_windows_begin_from_the_same_noise(system):
@@ -145,8 +154,8 @@ def test_overlapping_windows_begin_from_the_same_noise(system):
     assert torch.equal(first[:, :, 4:], second[:, :, :12])
 
 
-def test_guidance_changes_the_result_and_scale_one_does_not(system):
-    plain = run(system, 16)[0]
+def test_guidance_and_noise_change_the_result(system, window):
+    plain = window
     strong = run(system, 16, Settings(steps=2, guidance=Guidance(4.0, 0.7)))[0]
     noisy = run(system, 16, Settings(steps=2, eta=1.0))[0]
     assert np.abs(plain.disparity - strong.disparity).max() > 1e-3
@@ -169,9 +178,9 @@ def test_clean_scale_undoes_the_rescale():
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_depth_is_close(dtype):
+def test_half_precision_depth_is_close(window, dtype):
     """Decoded disparity and point depth against float32, relative to their spread."""
-    full = run(small_system(), 16)[0]
+    full = window
     half = run(small_system().to("cpu", getattr(torch, dtype)), 16)[0]
     for a, b in ((full.disparity, half.disparity), (full.points[..., 2], half.points[..., 2])):
         assert np.sqrt(np.mean((a - b) ** 2)) / a.std() < (0.05 if dtype == "bfloat16" else 0.01)
@@ -181,7 +190,7 @@ def test_not_a_number_is_an_error():
     system = small_system()
     system.unet.out[2].bias.data[0] = float("nan")
     with pytest.raises(GeoError, match="window 1 of 1") as caught:
-        run(system, 16)
+        run(system, 16, ONE_STEP)
     assert caught.value.code == "model_not_finite"
 
 
