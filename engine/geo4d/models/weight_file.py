@@ -1,4 +1,7 @@
-"""Weights on disk: safetensors written tensor by tensor, with a manifest that says what the bytes must be."""
+"""Weights on disk: safetensors written tensor by tensor, with a manifest that says what the bytes must be.
+
+Checking them needs no torch, so it is imported where tensors are written.
+"""
 
 import hashlib
 import json
@@ -6,16 +9,18 @@ import os
 import shutil
 import struct
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ..errors import BadRequest, ModelMissing, OutputError
 from ..progress import Progress, Silent
 from ..scene.checkpoint import replace_atomically
 from ..scene.workspace import output_errors
 
-_NAMES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_NAMES = {"torch.float16": "F16", "torch.bfloat16": "BF16", "torch.float32": "F32"}
 _SPARE_BYTES = 64 << 20
 _HEADER_LIMIT = 100 << 20
 
@@ -27,9 +32,9 @@ def manifest_path(path: str | Path) -> Path:
 
 def write(
     path: str | Path,
-    tensors: dict[str, Tensor],
+    tensors: "dict[str, Tensor]",
     metadata: dict[str, str],
-    dtype: torch.dtype,
+    dtype: "torch.dtype",
     progress: Progress | None = None,
 ) -> dict:
     """Write ``tensors`` as ``dtype`` to ``path`` with one tensor in memory at a time; returns the manifest.
@@ -37,12 +42,14 @@ def write(
     A tensor whose values exceed the range of ``dtype`` is kept in float32. Raises BadRequest for a value that is not
     a number, OutputError where there is no room. The file appears whole or not at all.
     """
+    import torch
+
     path, progress = Path(path), progress or Silent()
     dtypes = {name: _fitting(name, tensor, dtype) for name, tensor in tensors.items()}
     header, offset = {"__metadata__": metadata}, 0
     for name, tensor in tensors.items():
         end = offset + tensor.numel() * dtypes[name].itemsize
-        header[name] = {"dtype": _NAMES[dtypes[name]], "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        header[name] = {"dtype": _NAMES[str(dtypes[name])], "shape": list(tensor.shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -115,7 +122,9 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise _changed(path, f"it is no safetensors file ({error})") from error
 
 
-def _fitting(name: str, tensor: Tensor, dtype: torch.dtype) -> torch.dtype:
+def _fitting(name: str, tensor: "Tensor", dtype: "torch.dtype") -> "torch.dtype":
+    import torch
+
     largest = tensor.detach().abs().amax().item() if tensor.numel() else 0.0
     if not largest < float("inf"):  # also for not-a-number
         raise BadRequest(

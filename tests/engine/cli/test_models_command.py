@@ -32,7 +32,6 @@ def test_info_and_download_name_both_files(capsys):
 
 @pytest.mark.parametrize("action", ["verify", "remove"])
 def test_absent_weights_are_said_to_be_absent(capsys, action):
-    pytest.importorskip("torch", reason="torch is not installed") if action == "verify" else None
     assert main(["models", action, "geo4d"]) == EXIT_MODEL_MISSING
     assert "no weights at" in capsys.readouterr().err
 
