@@ -8,9 +8,15 @@ import sys
 from .. import __version__
 from ..errors import EXIT_BAD_REQUEST, EXIT_FAILED, EXIT_OK, GeoError, OutOfMemory
 from ..scene.reader import SceneError
-from . import doctor, evaluate, export, reconstruct
+from . import doctor, evaluate, export, models, reconstruct
 
-COMMANDS = {"reconstruct": reconstruct, "evaluate": evaluate, "export": export, "doctor": doctor}
+COMMANDS = {
+    "reconstruct": reconstruct,
+    "evaluate": evaluate,
+    "export": export,
+    "models": models,
+    "doctor": doctor,
+}
 
 
 class _Parser(argparse.ArgumentParser):

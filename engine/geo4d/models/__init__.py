@@ -1,0 +1,1 @@
+"""Learned systems, one folder each, one contract: a window of frames in, a Prediction out."""
