@@ -43,7 +43,7 @@ def solve_tracks(clip: Clip) -> dict:
 
 
 def solve_pycolmap(clip: Clip) -> dict:
-    """pycolmap as its documentation shows it: SIFT, exhaustive matching, incremental mapping, one camera."""
+    """pycolmap as its documentation shows it for video: SIFT, sequential matching, incremental mapping, one camera."""
     import pycolmap
 
     pycolmap.logging.minloglevel = 2
@@ -57,7 +57,7 @@ def solve_pycolmap(clip: Clip) -> dict:
         database = folder / "database.db"
         reader = pycolmap.ImageReaderOptions(camera_model="SIMPLE_RADIAL")
         pycolmap.extract_features(database, images, camera_mode=pycolmap.CameraMode.SINGLE, reader_options=reader)
-        pycolmap.match_exhaustive(database)
+        pycolmap.match_sequential(database)
         models = pycolmap.incremental_mapping(database, images, folder)
         if not models:
             return {"poses": {}, "measured": 0, "focal_px": None, "error_px": None, "motion": "moving"}
