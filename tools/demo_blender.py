@@ -93,13 +93,15 @@ def free_floor(frame: int) -> tuple[Vector, float]:
     shape = place.max(0) + 1
     count = [np.bincount(np.ravel_multi_index(place[m].T, shape), minlength=shape.prod()) for m in (floor, standing)]
     # A handful of points may be strays; a cell that was seen holds dozens.
-    ground, things = (around((c >= 4).reshape(shape).astype(int)) for c in count)
+    floor_seen, taken = ((c >= 4).reshape(shape) for c in count)
+    ground, things = around(floor_seen.astype(int)), around(taken.astype(int))
     centres = np.stack(np.indices(shape), axis=-1).reshape(-1, 2) * cell + low + cell / 2
     centres = np.column_stack([centres, np.zeros(len(centres))])
     score = (ground - 2 * things).ravel()
-    best = np.argsort(-score, kind="stable")[:300]
-    visible = best[stays_in_view(centres[best])]
-    chosen = centres[visible[0] if len(visible) else best[0]]
+    candidates = np.flatnonzero(floor_seen & ~taken)
+    visible = candidates[stays_in_view(centres[candidates])]
+    candidates = visible if len(visible) else candidates
+    chosen = centres[candidates[np.argmax(score[candidates])]]
     return Vector(chosen), size
 
 
