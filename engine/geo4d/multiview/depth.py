@@ -95,6 +95,9 @@ class _Maker:
     def frame(self, i: int) -> DepthFrame:
         """Depth of frame i from its own measurement and its neighbours'."""
         frames = self.frames
+        # Frames are made in order, so what lies before every frame still to be asked for is not needed again.
+        for past in [j for j in self.measured if j < i + min(fusion.OFFSETS)]:
+            del self.measured[past]
         own = self.measurement(i)
         borrowed = []
         for j in (i + offset for offset in fusion.OFFSETS):
@@ -114,11 +117,8 @@ class _Maker:
         return self._compose(i, d, weight, own.moving, guide)
 
     def measurement(self, i: int) -> fusion.Measurement:
-        """What frame i measures on its own; kept while frames near it are being made."""
+        """What frame i measures on its own; kept until :meth:`frame` has gone past it."""
         if i not in self.measured:
-            keep = max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1
-            while len(self.measured) >= keep:
-                self.measured.pop(next(iter(self.measured)))
             self.measured[i] = self._measure(i)
         return self.measured[i]
 

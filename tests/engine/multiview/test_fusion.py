@@ -70,3 +70,23 @@ def test_an_upright_figure_stands_on_its_contact():
     np.testing.assert_allclose(column[:, 2], column[-1, 2], rtol=1e-3)  # one distance along the floor, at any height
     assert abs(column[-1, 1] - 1.5) < 0.02  # and its foot is on the floor
     assert wall[8, 32] > wall[40, 32], "looking down, the head is nearer in z-depth than the feet"
+
+
+def test_every_frame_is_measured_once(monkeypatch):
+    from geo4d.multiview import depth, fusion
+
+    class Frames:
+        c2w = np.tile(np.eye(4), (40, 1, 1))
+        lenses = (LENS,) * 40
+        rgb = np.zeros((40, 48, 64, 3), dtype=np.uint8)
+
+    maker = depth._Maker.__new__(depth._Maker)
+    maker.frames, maker.measured = Frames(), {}
+    asked, kept = [], []
+    monkeypatch.setattr(depth._Maker, "_measure", lambda self, i: asked.append(i) or measurement(4.0, weight=0.0))
+    monkeypatch.setattr(depth._Maker, "_anchor", lambda self, i, d, weight: None)
+    for i in range(12, 40):
+        maker.frame(i)
+        kept.append(len(maker.measured))
+    assert sorted(asked) == list(range(12 + min(fusion.OFFSETS), 40)), "once each"
+    assert max(kept) <= max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1, "and not kept for ever"
