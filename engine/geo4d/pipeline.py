@@ -87,7 +87,7 @@ def _run_stages(work: Workspace, shot: Shot, settings: Settings, footage_hash: s
     progress.log(f"geo4d {__version__}, {shot.path}: {len(shot)} frames, {shot.width} x {shot.height}")
     for missing in getattr(shot, "warnings", ()):
         progress.warn(*missing)
-    shot, first_step = _within_one_shot(work, shot, settings, progress), settings.step
+    shot = _within_one_shot(work, shot, settings, progress)
     progress.advance("read", 2, 2)
 
     with _timed(seconds, "track"):
@@ -114,7 +114,7 @@ def _run_stages(work: Workspace, shot: Shot, settings: Settings, footage_hash: s
         depth_measured=measured,
         cache_key=work.key,
         footage_hash=footage_hash,
-        step=first_step,
+        step=settings.step,
         statistics={"seconds": {name: round(value, 2) for name, value in seconds.items()}},
         warnings=progress.warnings,
     )

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..scene.checkpoint import replace_atomically
 from ..scene.reader import Scene
-from ..scene.workspace import output_errors
 from .axes import cameras_looking_back, upright
 from .film_back import film_backs
+from .folder import write_lines
 from .options import ExportOptions
 
 
@@ -30,10 +29,7 @@ def export_chan(scene: Scene, target: Path, options: ExportOptions, progress) ->
         f"{int(index) + options.first_frame}\t" + "\t".join(f"{value:.10g}" for value in row)
         for index, row in zip(scene.index, np.column_stack(columns), strict=True)
     ]
-    text = "\n".join(lines) + "\n"
-    with output_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))
+    write_lines(target, lines)
     progress.advance("export", len(scene), len(scene))
     return target
 

@@ -1,4 +1,4 @@
-"""A target folder that receives its files only once all of them are written."""
+"""Targets that appear only when they are whole: a folder of files, or one text file."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..scene.checkpoint import replace_atomically
 from ..scene.workspace import output_errors
 
 
@@ -26,3 +27,11 @@ def written_whole(target: Path) -> Iterator[Path]:
                 os.replace(file, target / file.name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_lines(target: Path, lines: list[str]) -> None:
+    """Write ``lines`` to the text file ``target``, whole or not at all."""
+    text = "\n".join(lines) + "\n"
+    with output_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..geometry.rotation import quaternions
-from ..scene.checkpoint import replace_atomically
 from ..scene.reader import Scene
-from ..scene.workspace import output_errors
+from .folder import write_lines
 from .options import ExportOptions
 
 
@@ -20,9 +19,6 @@ def export_tum(scene: Scene, target: Path, options: ExportOptions, progress) -> 
     rows = np.column_stack([scene.time, scene.c2w[:, :3, 3], wxyz[:, 1:], wxyz[:, :1]])
     lines = ["# time x y z qx qy qz qw"]
     lines += [f"{row[0]:.6f} " + " ".join(f"{value:.9g}" for value in row[1:]) for row in rows]
-    text = "\n".join(lines) + "\n"
-    with output_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))
+    write_lines(target, lines)
     progress.advance("export", len(scene), len(scene))
     return target
