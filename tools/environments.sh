@@ -81,7 +81,7 @@ setup_dev() {
     python=$(find_python "$version") && break
   done
   [[ -n $python ]] || die "Python 3.11 or newer is needed. On Debian: apt-get install python3 python3-venv"
-  make_environment .venv "$python" "import av, cv2, numpy, pycolmap, OpenEXR, pxr, geo4d" --editable '.[dev]'
+  make_environment .venv "$python" "import av, cv2, numpy, pycolmap, OpenEXR, pxr, torch, geo4d" --editable '.[dev]'
 }
 
 # setup_bpy SHORT BPY PYTHON
