@@ -28,17 +28,18 @@ def replace_atomically(path: Path, write) -> None:
         raise
 
 
-def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Named arrays to one compressed .npz, atomically."""
+def save_arrays(path: Path, compressed: bool = True, **arrays: np.ndarray) -> None:
+    """Named arrays to one .npz, atomically. Compressing pays for integers and masks, not for noisy half floats."""
+    save = np.savez_compressed if compressed else np.savez
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as handle:  # a handle, or NumPy would append .npz to the temporary name
-            np.savez_compressed(handle, **arrays)
+            save(handle, **arrays)
 
     replace_atomically(path, write)
 
 
-def save_dataclass(path: Path, value) -> None:
+def save_dataclass(path: Path, value, compressed: bool = True) -> None:
     """A flat dataclass of arrays and plain values to .npz; read back by :func:`load_dataclass`."""
     arrays, meta = {}, {}
     for field in dataclasses.fields(value):
@@ -47,7 +48,7 @@ def save_dataclass(path: Path, value) -> None:
             arrays[field.name] = item
         else:
             meta[field.name] = item
-    save_arrays(path, **arrays, **{_META: np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)})
+    save_arrays(path, compressed, **arrays, **{_META: np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)})
 
 
 def load_dataclass(path: Path, kind: type[T]) -> T:
