@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from ..errors import BadRequest, OutOfMemory
+from ..models.registry import MODELS
 from .console import listen_for_cancel, reporter_for
 
 # Stages in the order of a moving shot with their relative cost, for the estimate of the remaining time. Tripod and
@@ -24,6 +25,17 @@ STAGES = (
     ("solve", 0.1),
     ("depth", 16.0),
 )
+# A model's windows take what the embedded engine's mapping and multi-view depth do not.
+MODEL_STAGES = (
+    ("read", 0.5),
+    ("cuts", 0.5),
+    ("predict", 80.0),
+    ("align", 3.0),
+    ("track", 5.0),
+    ("adjust", 2.0),
+    ("solve", 0.1),
+    ("depth", 2.0),
+)
 
 
 def add_arguments(parser) -> None:
@@ -37,7 +49,20 @@ def add_arguments(parser) -> None:
     lens.add_argument("--focal-px", type=float, help="known focal length in footage pixels")
     lens.add_argument("--focal-mm", type=float, help="known focal length in millimetres, with --sensor-mm")
     parser.add_argument("--sensor-mm", type=float, default=36.0, help="sensor width in millimetres (default 36)")
-    parser.add_argument("--model", choices=("tracks",), default="tracks", help="engine")
+    parser.add_argument("--model", choices=("tracks", *MODELS), default="tracks", help="engine (default tracks)")
+    parser.add_argument(
+        "--weights", metavar="FILE", type=Path, help="weights of the model, where geo4d models has none"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where a model computes")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "float16", "bfloat16"),
+        default="auto",
+        help="of a model's network; geometry is float32 in any case",
+    )
+    parser.add_argument("--stride", type=int, help="frames between a model's windows (default: the model's own)")
+    parser.add_argument("--exact", action="store_true", help="run a model as it was released, quirks included")
+    parser.add_argument("--low-memory", action="store_true", help="run a model slower, in as little memory as it can")
     parser.add_argument("--depth-size", type=int, default=448, help="longer side of the depth maps, 0 for none")
     parser.add_argument("--fresh", action="store_true", help="ignore finished and unfinished earlier work")
     parser.add_argument("--threads", type=int, help="processor threads (default: all)")
@@ -50,10 +75,11 @@ def run(arguments) -> None:
     if arguments.threads:
         os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     # Importing the libraries takes a second: show life first.
-    reporter = reporter_for(arguments.json, STAGES)
+    reporter = reporter_for(arguments.json, STAGES if arguments.model == "tracks" else MODEL_STAGES)
     listen_for_cancel(reporter, arguments.watch_stdin)
     import cv2
 
+    from ..models.windowed import ModelOptions
     from ..pipeline import Settings, reconstruct
 
     if arguments.threads:
@@ -66,6 +92,14 @@ def run(arguments) -> None:
         focal_px=_focal_px(arguments),
         depth_long_side=arguments.depth_size,
         model=arguments.model,
+        options=ModelOptions(
+            weights=str(arguments.weights) if arguments.weights else None,
+            device=arguments.device,
+            precision=arguments.precision,
+            stride=arguments.stride,
+            exact=arguments.exact,
+            low_memory=arguments.low_memory,
+        ),
     )
     begun = time.perf_counter()
     output = arguments.output or Path(str(arguments.footage).rstrip("/\\") + ".geo4d")
@@ -95,6 +129,7 @@ def _check(arguments) -> None:
             arguments.depth_size,
             "0, or 64 to 4096",
         ),
+        (arguments.stride is None or arguments.stride >= 1, "--stride", arguments.stride, "1 or more"),
         (arguments.threads is None or arguments.threads >= 1, "--threads", arguments.threads, "1 or more"),
     )
     for valid, option, value, wanted in rules:

@@ -89,10 +89,13 @@ class Workspace:
             save_dataclass(self.folder / f"{name}.npz", value)
 
     def publish(self, scratch: tuple[str, ...]) -> Path:
-        """Drop the files named in ``scratch`` and rename the folder to its final name; returns that."""
+        """Drop the files and folders named in ``scratch`` and rename the folder to its final name; returns that."""
         with output_errors(self.target):
             for name in (*scratch, _STATE):
-                (self.folder / name).unlink(missing_ok=True)
+                if (self.folder / name).is_dir():
+                    shutil.rmtree(self.folder / name)
+                else:
+                    (self.folder / name).unlink(missing_ok=True)
             for stale in self.folder.glob("**/.*.tmp"):
                 stale.unlink()
             old = self._old

@@ -1,45 +1,27 @@
-"""The one place that knows the order: footage, cuts, tracks, cameras, depth, scene; with resume and cancel."""
+"""One run: footage, cuts, an engine, depth, scene; with resume and cancel."""
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
 
-from . import __version__
-from .errors import BadRequest
-from .footage import open_footage
-from .footage.cuts import detect_cuts
-from .footage.shot import Shot
-from .matchmove.camera import solve_camera
-from .matchmove.solve import POSE_INTERPOLATED, POSE_NAMES, Solve
-from .multiview.depth import depth_size, estimate_depth
-from .scene.depth_file import write_depth
-from .scene.workspace import Workspace, output_errors
-from .scene.writer import SceneInfo, update_footage_path, write_scene
-from .tracking.track import track_shot
-from .tracking.tracks import Tracks
-
-TRACKS_MODEL = {"name": "tracks", "weights": None, "licence": "GPL-3.0-or-later", "commercial_use": True}
+from .. import __version__
+from ..errors import BadRequest
+from ..footage import open_footage
+from ..footage.cuts import detect_cuts
+from ..footage.shot import Shot
+from ..matchmove.solve import POSE_INTERPOLATED, POSE_NAMES, Solve
+from ..scene.depth_file import write_depth
+from ..scene.workspace import Workspace, output_errors
+from ..scene.writer import SceneInfo, update_footage_path, write_scene
+from .engine import Reconstruction
+from .notes import Notebook
+from .settings import TRACKS, Settings, cache_key
+from .tracks_engine import reconstruct_from_tracks
 
 _MIN_FRAMES = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Everything of a request that changes the result; part of the cache key."""
-
-    first: int = 0  # footage index
-    last: int | None = None  # footage index, inclusive; None = to the end
-    step: int = 1
-    fps: float | None = None  # for image sequences
-    focal_px: float | None = None  # known focal length in footage pixels
-    depth_long_side: int = 448  # longer side of the depth maps in pixels, 0 = no depth
-    model: str = "tracks"
 
 
 def reconstruct(footage: str | Path, output: str | Path, settings: Settings, progress, fresh: bool = False) -> dict:
@@ -66,74 +48,55 @@ def reconstruct(footage: str | Path, output: str | Path, settings: Settings, pro
         with output_errors(work.folder), open(work.folder / "log.txt", "a", encoding="utf-8") as log_file:
             progress.log_file = log_file
             try:
-                _run_stages(work, shot, settings, footage_hash, progress)
+                scratch = _run_stages(work, shot, settings, footage_hash, progress)
             finally:
                 progress.log_file = None
-        scene = work.publish(scratch=("cuts.npz", "notes.npz", "tracked.npz", "solve.npz", "solved_tracks.npz"))
+        scene = work.publish(scratch)
     return {"scene": str(scene), "cached": False}
 
 
-def cache_key(footage_hash: str, settings: Settings) -> str:
-    """Hash of everything that determines the result."""
-    parts = {"footage": footage_hash, "engine": __version__, **dataclasses.asdict(settings)}
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
-
-
-def _run_stages(work: Workspace, shot: Shot, settings: Settings, footage_hash: str, progress) -> None:
-    notes = work.load("notes", _Notes) or _Notes()
-    for warning in notes.warnings:
-        progress.warn(**warning)
-    seconds = notes.seconds
+def _run_stages(work: Workspace, shot: Shot, settings: Settings, footage_hash: str, progress) -> tuple[str, ...]:
+    """Everything up to the finished folder; returns the names of what is then of no more use."""
+    notebook = Notebook(work, progress)
     progress.log(f"geo4d {__version__}, {shot.path}: {len(shot)} frames, {shot.width} x {shot.height}")
     for missing in getattr(shot, "warnings", ()):
         progress.warn(*missing)
     shot = _within_one_shot(work, shot, settings, progress)
     progress.advance("read", 2, 2)
+    if settings.model == TRACKS:
+        found = reconstruct_from_tracks(work, shot, settings, notebook, progress)
+    else:
+        from .model_engine import reconstruct_from_model  # torch only where it is wanted
 
-    with _timed(seconds, "track"):
-        tracks = work.load("tracked", Tracks)
-        if tracks is None:
-            tracks = track_shot(shot, progress)
-            work.store("tracked", tracks)
-    work.store("notes", _Notes(progress.warnings, seconds))
-    with _timed(seconds, "solve"):
-        solve, solved = work.load("solve", Solve), work.load("solved_tracks", Tracks)
-        if solve is None or solved is None:
-            solve = solve_camera(tracks, progress, focal_px=settings.focal_px, times=shot.times)
-            work.store("solved_tracks", tracks)
-            work.store("solve", solve)
-        else:
-            tracks = solved
-    work.store("notes", _Notes(progress.warnings, seconds))
-    _warn_about(solve, progress)
-    with _timed(seconds, "depth"):
-        size, measured = _write_depth(work, shot, solve, tracks, settings, progress)
+        found = reconstruct_from_model(work, shot, settings, notebook, progress)
+    _warn_about(found.solve, found.depth_measured, progress)
+    with notebook.timed("depth"):
+        _write_depth(work, shot, found, progress)
     info = SceneInfo(
-        model=TRACKS_MODEL,
-        depth_size=size,
-        depth_measured=measured,
+        model=found.model,
+        depth_size=found.depth_size,
+        depth_measured=found.depth_measured,
         cache_key=work.key,
         footage_hash=footage_hash,
         step=settings.step,
-        statistics={"seconds": {name: round(value, 2) for name, value in seconds.items()}},
+        statistics={"seconds": {name: round(value, 2) for name, value in notebook.seconds.items()}},
         warnings=progress.warnings,
     )
     with output_errors(work.folder):
-        write_scene(work.folder, shot, solve, tracks, info)
+        write_scene(work.folder, shot, found.solve, found.tracks, info)
+    return ("cuts.npz", "notes.npz", *found.scratch)
 
 
-def _write_depth(work: Workspace, shot: Shot, solve: Solve, tracks: Tracks, settings: Settings, progress):
-    """Depth files of all frames that are not there yet; returns the maps' (w, h) and whether depth was measured."""
-    if not settings.depth_long_side:
-        return (0, 0), False
-    size = depth_size(shot.width, shot.height, settings.depth_long_side)
+def _write_depth(work: Workspace, shot: Shot, found: Reconstruction, progress) -> None:
+    """Depth files of all frames that are not there yet."""
+    if found.depth_size == (0, 0):
+        return
     folder = work.folder / "depth"
     have = frozenset(i for i in range(len(shot)) if _depth_path(folder, shot, i).exists())
     progress.resume("depth", len(have), len(shot))
-    for position, frame in estimate_depth(shot, solve, tracks, size, progress, have=have):
+    for position, frame in found.make_depth(have):
         with output_errors(folder):
             write_depth(_depth_path(folder, shot, position), frame)
-    return size, solve.motion == "moving"
 
 
 def _depth_path(folder: Path, shot: Shot, position: int) -> Path:
@@ -173,7 +136,7 @@ def _check_length(shot: Shot) -> None:
         )
 
 
-def _warn_about(solve: Solve, progress) -> None:
+def _warn_about(solve: Solve, depth_measured: bool, progress) -> None:
     """Say in words what the numbers of a solve mean for the user."""
     interpolated = int(np.count_nonzero(solve.pose_source == POSE_INTERPOLATED))
     if interpolated:
@@ -182,6 +145,8 @@ def _warn_about(solve: Solve, progress) -> None:
             f"{interpolated} of {len(solve)} cameras could not be measured and are interpolated.",
             "Frames marked 'interpolated' may slip; check them or shorten the range.",
         )
+    if depth_measured:
+        return
     if solve.motion == "tripod":
         progress.warn(
             "no_parallax",
@@ -203,24 +168,3 @@ def _warn_about(solve: Solve, progress) -> None:
 @dataclasses.dataclass
 class _Cuts:
     positions: np.ndarray  # (C,) int64: positions that begin a new shot
-
-
-@dataclasses.dataclass
-class _Notes:
-    """What a continued run must still know of the stopped one."""
-
-    warnings: list[dict] = dataclasses.field(default_factory=list)
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-
-
-class _timed:  # noqa: N801 - reads as a statement
-    """Adds the time of its body to ``seconds[name]``: a stage may be done in several runs."""
-
-    def __init__(self, seconds: dict, name: str):
-        self.seconds, self.name = seconds, name
-
-    def __enter__(self):
-        self.begun = time.perf_counter()
-
-    def __exit__(self, *_):
-        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.perf_counter() - self.begun

@@ -1,0 +1,50 @@
+"""The embedded engine ``tracks``: long tracks, structure from motion, multi-view depth."""
+
+from ..footage.shot import Shot
+from ..matchmove.camera import solve_camera
+from ..matchmove.solve import Solve
+from ..multiview.depth import depth_size, estimate_depth
+from ..scene.workspace import Workspace
+from ..tracking.track import track_shot
+from ..tracking.tracks import Tracks
+from .engine import Reconstruction
+from .notes import Notebook
+from .settings import Settings
+
+MODEL = {"name": "tracks", "weights": None, "licence": "GPL-3.0-or-later", "commercial_use": True}
+
+
+def reconstruct_from_tracks(
+    work: Workspace, shot: Shot, settings: Settings, notebook: Notebook, progress
+) -> Reconstruction:
+    tracks = tracked(work, shot, notebook, progress)
+    with notebook.timed("solve"):
+        solve, solved = work.load("solve", Solve), work.load("solved_tracks", Tracks)
+        if solve is None or solved is None:
+            solve = solve_camera(tracks, progress, focal_px=settings.focal_px, times=shot.times)
+            work.store("solved_tracks", tracks)
+            work.store("solve", solve)
+        else:
+            tracks = solved
+    notebook.save()
+    size = depth_size(shot.width, shot.height, settings.depth_long_side) if settings.depth_long_side else (0, 0)
+    return Reconstruction(
+        solve=solve,
+        tracks=tracks,
+        depth_size=size,
+        depth_measured=solve.motion == "moving" and size != (0, 0),
+        make_depth=lambda have: estimate_depth(shot, solve, tracks, size, progress, have=have),
+        model=MODEL,
+        scratch=("tracked.npz", "solve.npz", "solved_tracks.npz"),
+    )
+
+
+def tracked(work: Workspace, shot: Shot, notebook: Notebook, progress) -> Tracks:
+    """The shot's long tracks, from the workspace where they are there already."""
+    with notebook.timed("track"):
+        tracks = work.load("tracked", Tracks)
+        if tracks is None:
+            tracks = track_shot(shot, progress)
+            work.store("tracked", tracks)
+    notebook.save()
+    return tracks
