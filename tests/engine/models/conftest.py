@@ -20,8 +20,8 @@ def golden() -> Path:
 
 @pytest.fixture(scope="session")
 def torch():
-    """torch with few threads, or a skip where the optional packages are not installed."""
+    """torch on one thread, or a skip where the optional packages are not installed."""
     torch = pytest.importorskip("torch", reason='torch is not installed (pip install "geo4d[gpu]")')
     pytest.importorskip("safetensors", reason='safetensors is not installed (pip install "geo4d[gpu]")')
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     return torch

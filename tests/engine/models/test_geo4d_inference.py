@@ -22,7 +22,7 @@ from geo4d.models.geo4d.unet import UNet  # noqa: E402
 from geo4d.models.geo4d.vae import VAE, latent_sample  # noqa: E402
 from small_geo4d import SIZES  # noqa: E402
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 SIZE = (128, 64)
 TWO_STEPS = Settings(steps=2)
 ONE_STEP = Settings(steps=1)
@@ -133,7 +133,8 @@ def test_our_mode_repeats_itself_and_continues(system):
     again = dict(Inference(system, frames_of(20), 20, SIZE, settings=ONE_STEP).run(finished=frozenset({0})))
     assert list(whole) == [0, 1]
     assert list(again) == [1]
-    assert np.array_equal(whole[1].points, again[1].points)
+    # Frames share batches with other neighbours, which may change the order of sums.
+    assert np.abs(whole[1].points - again[1].points).max() < 1e-4
 
 
 def test_each_frame_is_encoded_once(system):
@@ -177,13 +178,32 @@ def test_clean_scale_undoes_the_rescale():
     assert abs(gain - 0.85) < 0.01
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_depth_is_close(window, dtype):
-    """Decoded disparity and point depth against float32, relative to their spread."""
-    full = window
-    half = run(small_system().to("cpu", getattr(torch, dtype)), 16)[0]
-    for a, b in ((full.disparity, half.disparity), (full.points[..., 2], half.points[..., 2])):
-        assert np.sqrt(np.mean((a - b) ** 2)) / a.std() < (0.05 if dtype == "bfloat16" else 0.01)
+def golden_system(dtype) -> System:
+    """The network and the autoencoder of the reference's vectors; their weights come from their seeds."""
+    vae = VAEConfig(ch=32)
+    parts = [
+        UNet(UNetConfig(model_channels=32, num_head_channels=16, context_dim=48)),
+        VAE(vae, ("encoder", "decoder")),
+        VAE(vae, ("decoder", "decoder_adaptor")),
+    ]
+    for seed, part in zip((0, 3, 3), parts, strict=True):
+        part.load_state_dict(made_weights(part, seed))
+    draw = torch.Generator().manual_seed(5)
+    contexts = Contexts(*(torch.randn(1, n, 48, generator=draw) for n in (77, 77, 256)))
+    return System(*parts, contexts).to("cpu", dtype)
+
+
+def test_half_precision_depth_is_within_a_hundredth():
+    """Decoded depth and disparity after all five steps in half precision, relative to their spread in float32."""
+    rng = np.random.default_rng(1)
+    clip = rng.integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)  # three frames, there and back: 16 to the network
+    full, half = (
+        dict(Inference(golden_system(dtype), lambda p: clip[list(p)], 3, (64, 64)).run())[0]
+        for dtype in (torch.float32, torch.float16)
+    )
+    for a, b in ((full.points[..., 2], half.points[..., 2]), (full.disparity, half.disparity)):
+        assert np.sqrt(np.mean((a - b) ** 2)) < 0.01 * a.std()
+        assert np.quantile(np.abs(a - b), 0.99) < 0.02 * a.std()
 
 
 def test_not_a_number_is_an_error():

@@ -19,7 +19,7 @@ from geo4d.models.geo4d.layout import Sizes  # noqa: E402
 from geo4d.models.geo4d.system import load  # noqa: E402
 from small_geo4d import SIZES, main_state, save_checkpoints, vae_state  # noqa: E402
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

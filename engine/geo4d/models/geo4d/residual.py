@@ -65,6 +65,8 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
+    """Twice the size; of the network and of the autoencoder's decoder."""
+
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
