@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
-from . import compat, export_usd, footage_source, job, preferences
+from . import compat, engines, export_usd, footage_source, job, preferences
 from .import_scene import ImportOptions, import_scene, import_steps
 
 SOURCES = [
@@ -85,11 +85,16 @@ class GEO4D_OT_reconstruct(bpy.types.Operator):
 
     def execute(self, context):
         settings = context.scene.geo4d
+        engine = engines.ENGINES[settings.engine]
+        python = preferences.engine_python(engine)
+        if engine.needs_models_python and not python:
+            self.report({"ERROR"}, f"{engine.label} needs a Python that has torch. Choose one in the preferences.")
+            return {"CANCELLED"}
         try:
             footage = chosen_footage(self.source, self.filepath, context)
             output = settings.output_folder(footage)
             when_done = import_when_done(footage, context.scene.name)
-            job.start(footage, output, settings.engine_arguments(), preferences.engine_python(), when_done)
+            job.start(footage, output, settings.engine_arguments(), python, when_done)
         except footage_source.SourceError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

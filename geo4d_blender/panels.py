@@ -5,6 +5,7 @@ import textwrap
 import bpy
 
 from . import cloud, compat, depth_points, job
+from .engines import ENGINES
 from .operators import root_of
 
 STAGE_NAMES = {
@@ -22,6 +23,8 @@ STAGE_NAMES = {
     "adjust": "Refining the camera",
     "resect": "Placing the remaining frames",
     "depth": "Measuring depth",
+    "predict": "Running the model",
+    "align": "Aligning the windows",
     "import": "Importing",
 }
 
@@ -86,6 +89,9 @@ class _ReconstructPanel:
         settings = context.scene.geo4d
         if self.source == "FILE":
             layout.prop(settings, "footage", text="")
+        licence = ENGINES[settings.engine].licence
+        if licence:
+            draw_text(layout, licence, context.region.width, "ERROR")
         row = layout.row()
         row.scale_y = 1.4
         row.operator("geo4d.reconstruct", icon="CAMERA_DATA").source = self.source
@@ -103,6 +109,7 @@ class _SettingsPanel:
         layout.use_property_split = True
         layout.use_property_decorate = False
         settings = context.scene.geo4d
+        layout.prop(settings, "engine")
         layout.prop(settings, "depth_size")
         layout.prop(settings, "step")
         layout.prop(settings, "lens_known")

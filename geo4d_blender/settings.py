@@ -7,6 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 
 from . import compat, footage_source, import_scene
 from .compat import PACKAGE
+from .engines import ITEMS, TRACKS
 
 
 class GEO4D_PG_settings(bpy.types.PropertyGroup):
@@ -17,6 +18,7 @@ class GEO4D_PG_settings(bpy.types.PropertyGroup):
         subtype="DIR_PATH",
     )
     scene_folder: StringProperty(name="Scene", description="Folder of a reconstructed scene", subtype="DIR_PATH")
+    engine: EnumProperty(name="Engine", description="What reconstructs the footage", items=ITEMS, default=TRACKS)
     step: IntProperty(name="Step", description="Use every N-th frame of the footage", default=1, min=1, max=100)
     lens_known: BoolProperty(name="Known Lens", description="Solve with this focal length instead of finding it")
     focal_mm: FloatProperty(
@@ -65,7 +67,7 @@ class GEO4D_PG_settings(bpy.types.PropertyGroup):
 
     def engine_arguments(self) -> list[str]:
         """Command-line options of ``geo4d reconstruct`` beside footage, range and output."""
-        arguments = ["--step", str(self.step), "--depth-size", self.depth_size]
+        arguments = ["--model", self.engine, "--step", str(self.step), "--depth-size", self.depth_size]
         if self.lens_known:
             arguments += ["--focal-mm", f"{self.focal_mm:.6g}", "--sensor-mm", f"{self.sensor_mm:.6g}"]
         return arguments

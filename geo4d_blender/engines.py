@@ -1,0 +1,35 @@
+"""The engines a user can choose, and what must be known of each before it runs."""
+
+from dataclasses import dataclass
+
+TRACKS = "tracks"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One choice of the panel; the facts are those of the engine's ``geo4d models list``."""
+
+    name: str  # of `geo4d reconstruct --model`
+    label: str
+    description: str
+    licence: str = ""  # what to read before running it, empty for our own
+
+    @property
+    def needs_models_python(self) -> bool:
+        """Whether it runs only in a Python that has torch."""
+        return self.name != TRACKS
+
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine(TRACKS, "Tracks", "Comes with the extension, runs offline on any CPU"),
+        Engine(
+            "geo4d",
+            "Geo4D",
+            "Video diffusion for geometry; needs its weights, a Python with torch, and better a GPU of 12 GB",
+            "Geo4D's authors state no licence for its weights: private use only.",
+        ),
+    )
+}
+ITEMS = [(engine.name, engine.label, engine.description) for engine in ENGINES.values()]
