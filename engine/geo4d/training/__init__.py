@@ -1,0 +1,1 @@
+"""Procedural scenes and the training of the weights that ship with the engine. Needs torch."""

@@ -1,0 +1,146 @@
+"""Things that scenes are furnished with, built of parts: furniture, clutter, trees, cars, people."""
+
+import numpy as np
+
+from .parts import BOX, CYLINDER, ELLIPSOID, Group, PartList, Surface
+
+TEXTURES = 28  # of every scene's atlas
+
+
+class Kit:
+    """Random surfaces and objects for one scene."""
+
+    def __init__(self, rng: np.random.Generator, parts: PartList):
+        self.rng = rng
+        self.parts = parts
+        self.plainness = rng.uniform(0.2, 1.2)  # some worlds are richer than others
+
+    def surface(self, size_m: float = 1.0, plain: float = 0.35) -> Surface:
+        """A random look for something about ``size_m`` large; plain with probability ``plain``."""
+        rng = self.rng
+        shiny = rng.random() < 0.3
+        return Surface(
+            texture=int(rng.integers(TEXTURES)),
+            tile=float(size_m * np.exp(rng.uniform(-1.2, 0.9))),
+            contrast=float(rng.uniform(0.0, 0.12) if rng.random() < plain * self.plainness else rng.uniform(0.35, 1.1)),
+            gain=float(rng.uniform(0.5, 1.2)),
+            specular=float(rng.uniform(0.1, 0.8) if shiny else 0.0),
+            shininess=float(np.exp(rng.uniform(1.5, 5.0))),
+        )
+
+    def table(self, x: float, z: float) -> None:
+        """Table or desk with legs, things on it, perhaps chairs."""
+        rng, yaw = self.rng, self.rng.uniform(0, np.pi)
+        w, d, h = rng.uniform(0.4, 1.0), rng.uniform(0.3, 0.6), rng.uniform(0.4, 0.8)
+        g = self.parts.group(Group(np.array([x, 0.0, z]), yaw))
+        wood = self.surface(0.6)
+        self.parts.add(BOX, (w, 0.025, d), (0, -h, 0), wood, group=g)
+        for sx in (-1, 1):
+            for sz in (-1, 1):
+                leg = (sx * (w - 0.06), -h / 2, sz * (d - 0.06))
+                self.parts.add(BOX, (0.03, h / 2, 0.03), leg, wood, group=g)
+        for _ in range(rng.integers(1, 4)):
+            self.thing(rng.uniform(-w, w) * 0.8, -h - 0.025, rng.uniform(-d, d) * 0.8, rng.uniform(0.04, 0.16), group=g)
+
+    def chair(self, x: float, z: float) -> None:
+        """Chair with an open or closed back."""
+        rng = self.rng
+        g = self.parts.group(Group(np.array([x, 0.0, z]), rng.uniform(0, 2 * np.pi)))
+        look = self.surface(0.4, 0.6)
+        self.parts.add(BOX, (0.22, 0.03, 0.22), (0, -0.45, 0), look, group=g)
+        for sx in (-0.19, 0.19):
+            self.parts.add(BOX, (0.02, 0.23, 0.02), (sx, -0.23, 0.19), look, group=g)
+            self.parts.add(BOX, (0.02, 0.46, 0.02), (sx, -0.46, -0.19), look, group=g)
+        if rng.random() < 0.5:
+            self.parts.add(BOX, (0.2, 0.16, 0.015), (0, -0.75, -0.2), look, group=g)
+        else:
+            for y in (-0.62, -0.74, -0.86):
+                self.parts.add(BOX, (0.2, 0.03, 0.012), (0, y, -0.2), look, group=g)
+
+    def cabinet(self, x: float, z: float, yaw: float) -> None:
+        """Cabinet, shelf or sofa: one or two large boxes, often plain and glossy."""
+        rng = self.rng
+        w, h, d = rng.uniform(0.3, 1.4), rng.uniform(0.35, 1.1), rng.uniform(0.2, 0.45)
+        g = self.parts.group(Group(np.array([x, 0.0, z]), yaw))
+        self.parts.add(BOX, (w, h, d), (0, -h, 0), self.surface(0.8, 0.6), group=g)
+        if rng.random() < 0.5:
+            self.parts.add(BOX, (w * 1.03, 0.02, d * 1.05), (0, -2 * h - 0.02, 0), self.surface(0.5), group=g)
+        for _ in range(rng.integers(0, 3)):
+            self.thing(
+                rng.uniform(-w, w) * 0.8, -2 * h - 0.04, rng.uniform(-d, d) * 0.5, rng.uniform(0.06, 0.2), group=g
+            )
+
+    def thing(self, x: float, y: float, z: float, r: float, group: int = 0) -> None:
+        """One small thing that stands at height y."""
+        rng = self.rng
+        kind = int(rng.integers(3))
+        half = r * np.exp(rng.uniform(-0.7, 0.4, 3))
+        self.parts.add(kind, half, (x, y - half[1], z), self.surface(2 * r), group=group, yaw=rng.uniform(0, np.pi))
+
+    def picture(self, centre, half) -> None:
+        """A thin box on a wall, or anywhere else."""
+        self.parts.add(BOX, half, centre, self.surface(float(max(half)), 0.15))
+
+    def tree(self, x: float, z: float, scale: float = 1.0) -> None:
+        """Trunk and a few crowns."""
+        rng = self.rng
+        h = scale * rng.uniform(1.5, 4.0)
+        g = self.parts.group(Group(np.array([x, 0.0, z])))
+        self.parts.add(CYLINDER, (0.06 * h, h / 2, 0.06 * h), (0, -h / 2, 0), self.surface(0.5, 0.1), group=g)
+        leaves = self.surface(0.6 * h, 0.0)
+        for _ in range(rng.integers(1, 4)):
+            half = h * rng.uniform(0.2, 0.45, 3)
+            at = np.array([*(rng.uniform(-0.25, 0.25, 2) * h), 0])[[0, 2, 1]]
+            self.parts.add(ELLIPSOID, half, at - [0, h * rng.uniform(0.9, 1.3), 0], leaves, group=g)
+
+    def post(self, x: float, z: float, h: float) -> None:
+        """Lamp post, bollard or sign."""
+        r = self.rng.uniform(0.03, 0.12)
+        g = self.parts.group(Group(np.array([x, 0.0, z])))
+        self.parts.add(CYLINDER, (r, h / 2, r), (0, -h / 2, 0), self.surface(0.5, 0.6), group=g)
+        if self.rng.random() < 0.4:
+            self.parts.add(BOX, (0.3, 0.3, 0.02), (0, -h, 0), self.surface(0.4), group=g, yaw=self.rng.uniform(0, 3))
+
+    def car(self, group: Group) -> None:
+        """Car, van or lorry; its z axis is its direction of travel."""
+        rng = self.rng
+        g = self.parts.group(group)
+        w, l, h = rng.uniform(0.8, 1.1), rng.uniform(1.8, 3.0), rng.uniform(0.35, 0.9)
+        paint = self.surface(1.5, 0.8)
+        paint.specular, paint.shininess = rng.uniform(0.2, 0.9), 60.0
+        glass = Surface(paint.texture, 1.0, 0.05, 0.25, 0.9, 90.0)
+        self.parts.add(BOX, (w, h / 2, l), (0, -0.3 - h / 2, 0), paint, group=g)
+        top = rng.uniform(0.2, 0.7)
+        self.parts.add(BOX, (w * 0.9, top / 2, l * rng.uniform(0.4, 0.9)), (0, -0.3 - h - top / 2, 0), glass, group=g)
+        rubber = Surface(paint.texture, 0.3, 0.1, 0.12)
+        for z in (-0.62 * l, 0.62 * l):  # one cylinder an axle, lying across the car
+            axle = self.parts
+            axle.add(CYLINDER, (0.32, w * 1.01, 0.32), (0, -0.32, z), rubber, group=g, yaw=np.pi / 2, tilt=np.pi / 2)
+
+    def person(self, group: Group, energy: float) -> None:
+        """A figure that walks or dances; ``energy`` is the swing of its limbs in radians (0 stands still)."""
+        rng, g = self.rng, self.parts.group(group)
+        s = rng.uniform(0.9, 1.1)
+        shirt, trousers = self.surface(0.4), self.surface(0.4, 0.6)
+        skin = Surface(int(rng.integers(TEXTURES)), 0.3, 0.08, 0.9)
+        hz, phase = rng.uniform(0.6, 1.6), rng.uniform(0, 6)
+        hip, shoulder = -0.9 * s, -1.42 * s
+        self.parts.add(ELLIPSOID, np.array([0.2, 0.34, 0.13]) * s, (0, -1.17 * s, 0), shirt, group=g)
+        self.parts.add(ELLIPSOID, np.array([0.1, 0.13, 0.11]) * s, (0, -1.65 * s, 0), skin, group=g)
+        for side in (-1, 1):
+            leg = dict(group=g, pivot=(side * 0.1 * s, hip, 0), swing=(energy, hz, phase + side * np.pi / 2))
+            arm = dict(group=g, pivot=(side * 0.24 * s, shoulder, 0))
+            arm["swing"] = (energy * rng.uniform(0.8, 2.5), hz, phase - side * np.pi / 2)
+            self.parts.add(CYLINDER, np.array([0.075, 0.45, 0.075]) * s, (0, 0.45 * s, 0), trousers, **leg)
+            self.parts.add(BOX, np.array([0.05, 0.03, 0.12]) * s, (0, 0.87 * s, 0.05), skin, **leg)
+            self.parts.add(ELLIPSOID, np.array([0.055, 0.33, 0.055]) * s, (0, 0.28 * s, 0), shirt, **arm)
+
+    def toy(self, group: Group, size: float) -> None:
+        """A rigid heap of a few shapes that stands on the ground: cart, animal, parcel."""
+        rng, g = self.rng, self.parts.group(group)
+        base = size * rng.uniform(0.3, 0.8, 3)
+        self.parts.add(int(rng.integers(3)), base, (0, -base[1], 0), self.surface(size), group=g)
+        for _ in range(rng.integers(0, 4)):
+            half = size * rng.uniform(0.12, 0.45, 3)
+            at = (rng.uniform(-1, 1) * base[0], -2 * base[1] - 0.6 * half[1], rng.uniform(-1, 1) * base[2])
+            self.parts.add(int(rng.integers(3)), half, at, self.surface(size), group=g)
