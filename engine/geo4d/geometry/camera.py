@@ -15,6 +15,9 @@ class Intrinsics:
 
     ``k1`` is the radial term of COLMAP's SIMPLE_RADIAL (and of the first term of Blender's POLYNOMIAL): a
     point at normalised undistorted position ``p`` appears at ``p * (1 + k1 * |p|^2)``.
+
+    ``fx``, ``fy``, ``cx``, ``cy`` may also be arrays: one lens each along the leading axes of the pixels or points
+    handed over together with it (a zoom; see :meth:`at`). ``matrix`` wants plain numbers.
     """
 
     width: int
@@ -37,6 +40,22 @@ class Intrinsics:
             cx=self.cx * sx,
             cy=self.cy * sy,
         )
+
+    def at(self, frames: np.ndarray) -> "Intrinsics":
+        """The lenses of ``frames`` (M,) where this holds one a frame, itself where it holds a single one."""
+        if np.ndim(self.fx) == 0:
+            return self
+        return replace(self, fx=self.fx[frames], fy=self.fy[frames], cx=self.cx[frames], cy=self.cy[frames])
+
+    @property
+    def focal(self) -> np.ndarray:
+        """(fx, fy) in the last axis."""
+        return np.stack([self.fx, self.fy], axis=-1)
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(cx, cy) in the last axis."""
+        return np.stack([self.cx, self.cy], axis=-1)
 
     def pinhole(self) -> "Intrinsics":
         """The same lens after the plate has been undistorted."""
@@ -78,7 +97,7 @@ def project(points_world: np.ndarray, c2w: np.ndarray, lens: Intrinsics) -> tupl
         n = cam[..., :2] / np.where(z > 0, z, np.nan)[..., None]
     if lens.k1:
         n = distort(n, lens.k1)
-    return n * [lens.fx, lens.fy] + [lens.cx, lens.cy], z
+    return n * lens.focal + lens.centre, z
 
 
 def pixel_grid(width: int, height: int) -> np.ndarray:
@@ -89,7 +108,7 @@ def pixel_grid(width: int, height: int) -> np.ndarray:
 
 def camera_rays(pixels: np.ndarray, lens: Intrinsics) -> np.ndarray:
     """Rays (..., 3) with z = 1 in camera axes through pixels (..., 2), distortion removed."""
-    n = (pixels - [lens.cx, lens.cy]) / [lens.fx, lens.fy]
+    n = (pixels - lens.centre) / lens.focal
     n = undistort(n, lens.k1)
     return np.concatenate([n, np.ones_like(n[..., :1])], axis=-1)
 

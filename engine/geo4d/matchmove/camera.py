@@ -15,10 +15,10 @@ from .moving import Grown, solve_moving
 from .observations import Observations, pick_key_frames, thin
 from .solve import POSE_HELD, Solve
 from .static import is_static, still_positions
+from .triangulation import RADIUS
 from .tripod import (
     INLIER_PX,
     MIN_AGREEMENT,
-    RADIUS,
     WORTH_TRYING,
     centred_lens,
     finish_directions,

@@ -54,5 +54,9 @@ class Solve:
             self.k1,
         )
 
+    def lenses(self) -> Intrinsics:
+        """Intrinsics of all frames in one: ``fx``, ``fy``, ``cx``, ``cy`` are (F,)."""
+        return Intrinsics(self.width, self.height, self.fx, self.fy, self.cx, self.cy, self.k1)
+
     def __len__(self) -> int:
         return len(self.c2w)

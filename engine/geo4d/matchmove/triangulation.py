@@ -4,20 +4,28 @@ import numpy as np
 
 from ..geometry.camera import Intrinsics, camera_rays, distort
 
+RADIUS = 10.0  # where points are put whose depth the rays do not tell
+
 
 def reproject(points: np.ndarray, poses: np.ndarray, lens: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (M, 2) and z-depth (M,) of points (M, 3), each through its own camera-to-world pose (M, 4, 4)."""
+    """Pixels (M, 2) and z-depth (M,) of points (M, 3), each through its own camera-to-world pose (M, 4, 4).
+
+    ``lens`` may hold one lens a point.
+    """
     cam = np.einsum("mji,mj->mi", poses[:, :3, :3], points - poses[:, :3, 3])
     z = cam[:, 2]
     n = cam[:, :2] / np.where(np.abs(z) < 1e-12, 1e-12, z)[:, None]
-    return distort(n, lens.k1) * [lens.fx, lens.fy] + [lens.cx, lens.cy], z
+    return distort(n, lens.k1) * lens.focal + lens.centre, z
 
 
 def reprojection_errors(
     points: np.ndarray, track: np.ndarray, frame: np.ndarray, xy: np.ndarray, c2w: np.ndarray, lens: Intrinsics
 ) -> np.ndarray:
-    """Pixel errors (M,) of observations of points (N, 3); infinite behind the camera, for NaN points and poses."""
-    projected, z = reproject(points[track], c2w[frame], lens)
+    """Pixel errors (M,) of observations of points (N, 3); infinite behind the camera, for NaN points and poses.
+
+    ``lens`` may hold one lens a frame.
+    """
+    projected, z = reproject(points[track], c2w[frame], lens.at(frame))
     error = np.linalg.norm(projected - xy, axis=1)
     return np.where((z > 0) & np.isfinite(error), error, np.inf)
 
@@ -35,11 +43,12 @@ def triangulate(
     """Points (``count``, 3) that minimise a Cauchy loss of the pixel distance; NaN where fewer than two rays meet.
 
     Iteratively reweighted least squares on the distance to the rays, divided by depth so that it measures
-    pixels. ``track`` (M,), ``frame`` (M,), ``xy`` (M, 2) are the observations; poses may hold NaN.
+    pixels. ``track`` (M,), ``frame`` (M,), ``xy`` (M, 2) are the observations; poses may hold NaN, ``lens`` may hold
+    one lens a frame.
     """
     usable = np.isfinite(c2w[frame, 0, 0])
     track, frame, xy = track[usable], frame[usable], xy[usable].astype(np.float64)
-    rays = camera_rays(xy, lens)
+    rays = camera_rays(xy, lens.at(frame))
     rays = np.einsum("mij,mj->mi", c2w[frame, :3, :3], rays)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     centre = c2w[frame, :3, 3]
@@ -52,6 +61,45 @@ def triangulate(
         distance = np.maximum(np.linalg.norm(points[track] - centre, axis=1), 1e-9)
         robust = 1.0 / (1.0 + np.minimum(error / scale_px, 1e3) ** 2)
         weight = np.nan_to_num(robust / distance**2, nan=0.0, posinf=0.0)
+    return points
+
+
+def points_or_directions(
+    track: np.ndarray, frame: np.ndarray, xy: np.ndarray, c2w: np.ndarray, lens: Intrinsics, count: int, scale_px: float
+) -> np.ndarray:
+    """As :func:`triangulate`; where rays meet nowhere, the point lies far off in their direction.
+
+    Of cameras that all stand in one place nothing else can be told.
+    """
+    travelled = np.ptp(c2w[:, :3, 3], axis=0).max()
+    points = np.full((count, 3), np.nan)
+    if travelled > 0:
+        points = triangulate(track, frame, xy, c2w, lens, count, scale_px)
+    flat = ~np.isfinite(points[:, 0])
+    points[flat] = along_rays(track, frame, xy, c2w, lens, count, RADIUS * max(1.0, travelled))[flat]
+    return points
+
+
+def along_rays(
+    track: np.ndarray,
+    frame: np.ndarray,
+    xy: np.ndarray,
+    c2w: np.ndarray,
+    lens: Intrinsics,
+    count: int,
+    distance: float,
+) -> np.ndarray:
+    """Points (``count``, 3) in the mean direction of each track's rays, ``distance`` from the mean of their cameras."""
+    rays = np.einsum("mij,mj->mi", c2w[frame, :3, :3], camera_rays(xy.astype(np.float64), lens.at(frame)))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    size = np.maximum(np.bincount(track, minlength=count), 1)[:, None]
+    mean = [
+        np.column_stack([np.bincount(track, v[:, i], minlength=count) for i in range(3)])
+        for v in (rays, c2w[frame, :3, 3])
+    ]
+    direction = mean[0] / np.maximum(np.linalg.norm(mean[0], axis=1, keepdims=True), 1e-12)
+    points = mean[1] / size + distance * direction
+    points[np.bincount(track, minlength=count) == 0] = np.nan
     return points
 
 

@@ -15,7 +15,6 @@ from .solve import POSE_INTERPOLATED, POSE_RESECTED, POSE_SOLVED
 INLIER_PX = 1.5  # of the tracked image
 WORTH_TRYING = 0.4  # rotation inliers per epipolar inlier, in the lower quarter of the pairs, lens not yet known
 MIN_AGREEMENT = 0.75  # the same over the whole shot, with the adjusted lens
-RADIUS = 10.0  # where points are put whose depth a turning camera cannot tell
 K1_GAIN = 0.02  # least relative gain in cost that buys a radial term
 
 

@@ -1,0 +1,186 @@
+"""Refinement of any solve to sub-pixel against long 2D tracks.
+
+The solve may come from the track engine or from a model's alignment, some pixels off. Points are triangulated
+robustly (starting where a model's depth maps put them, where there are any), tracks that move drop out, and cameras,
+points and the lens are adjusted together under a Cauchy loss whose scale shrinks from the errors found to one pixel.
+A share of the tracks takes no part (:mod:`.held_out`); by their errors the refined solve is accepted or refused.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..geometry.camera import Intrinsics
+from ..progress import Progress
+from ..tracking.tracks import Tracks
+from . import held_out
+from .bundle import Bundle, Freedom, adjust_bundle
+from .camera import finish, hold, part
+from .depth_guide import guided_points, sample_depth
+from .moving import Grown
+from .observations import Observations, thin
+from .solve import POSE_SOLVED, Solve
+from .static import is_static
+from .triangulation import points_or_directions, reprojection_errors, triangulate, triangulation_angles
+
+PER_FRAME = 500  # tracks of a frame that take part
+LOSS_PX = 1.0  # Cauchy scale of the last rounds, pixels of the tracked image
+MIN_ROWS = 200  # observations below which nothing is adjusted
+MIN_POINTS = 12  # tracks that a frame needs to be adjusted
+MIN_ANGLE_DEG = 0.1  # of a track's rays, for its point to take part without a depth of its own
+DEPTH_SIGMA = 0.1  # of a model's log depth at one place
+WORSE = 1.02  # ratio of held-out costs at which the refined solve is refused
+
+
+def refine(
+    solve: Solve,
+    tracks: Tracks,
+    progress: Progress,
+    depth=None,
+    focal_px: float | None = None,
+) -> Solve:
+    """The solve, adjusted to the tracks; fills ``tracks.static``, ``tracks.xyz`` and ``tracks.error_px``.
+
+    Parameters
+    ----------
+    solve : cameras of all frames; stays as it is.
+    tracks : long tracks of the same frames.
+    depth : where a model made ``solve``: an object with ``frame(i) -> DepthFrame`` or a function of i, maps in
+        ``solve``'s world and cameras. A soft prior for the points and their first guess.
+    focal_px : focal length in footage pixels where the user knows it: held.
+
+    Returns
+    -------
+    A new solve in the same world. ``statistics["held_out"]`` tells its error on tracks that it never saw,
+    ``["held_out_before"]`` that of ``solve``. Where the refined cameras explain those tracks worse than ``solve``
+    does, or too few tracks agree, ``solve``'s own cameras are returned and a warning ``refinement_refused`` says so.
+    """
+    held = held_out.choose(tracks)
+    training = part(tracks, ~held)
+    given = as_grown(solve)
+    if solve.motion == "moving" and is_static(Observations(training)):
+        refined = hold_still(solve, training, focal_px, progress)
+    elif solve.motion == "moving":
+        refined = adjust_moving(solve, training, depth, focal_px, progress)
+    else:
+        refined = None
+    before = held_out.robust_error(tracks, held, solve.c2w, solve.lenses())
+    grown = given
+    if refined is not None:
+        after = held_out.robust_error(tracks, held, refined.c2w, refined.lens)
+        progress.log(f"refinement: held-out cost {before:.4f} before, {after:.4f} after")
+        if after <= WORSE * before:
+            grown = refined
+        else:
+            progress.warn(
+                "refinement_refused",
+                "Adjusting the cameras to the tracks made them worse, so they are left as they were.",
+                "Moving objects or blur may have misled the tracks: check the camera against the footage.",
+            )
+    return conclude(solve, given, grown, tracks, held, progress)
+
+
+def as_grown(solve: Solve) -> Grown:
+    return Grown(solve.motion, solve.c2w, solve.pose_source, np.zeros((0, 3)), solve.lenses(), np.zeros(0))
+
+
+def conclude(solve: Solve, given: Grown, grown: Grown, tracks: Tracks, held: np.ndarray, progress) -> Solve:
+    """The finished solve: points and verdicts for all tracks, errors on the held-out ones before and after."""
+    points = all_points(grown, tracks)
+    error = reprojection_errors(points, tracks.track, tracks.frame, tracks.xy, grown.c2w, grown.lens)
+    statistics = {**solve.statistics, **grown.statistics}
+    grown = replace(grown, points=points, error=error, statistics=statistics)
+    finished = finish(tracks, grown, progress)
+    for name, one in (("held_out_before", given), ("held_out", grown)):
+        finished.statistics[name] = held_out.measure(tracks, held, tracks.static, one.c2w, one.lens).as_dict()
+    return finished
+
+
+def all_points(grown: Grown, tracks: Tracks) -> np.ndarray:
+    """Points (N, 3) of all tracks under the finished cameras."""
+    t, f, xy = tracks.track, tracks.frame, tracks.xy.astype(np.float64)
+    if grown.motion == "moving":
+        return triangulate(t, f, xy, grown.c2w, grown.lens, len(tracks), tracks.working_scale)
+    return points_or_directions(t, f, xy, grown.c2w, grown.lens, len(tracks), tracks.working_scale)
+
+
+def hold_still(solve: Solve, training: Tracks, focal_px: float | None, progress: Progress) -> Grown:
+    """A camera that the tracks show to stand still, at the middle one of ``solve``'s poses."""
+    progress.log("refinement: the camera stands still")
+    held = hold(training, focal_px or float(np.median(solve.fx)), progress)
+    middle = np.median(solve.c2w[:, :3, 3], axis=0)
+    nearest = int(np.argmin(np.linalg.norm(solve.c2w[:, :3, 3] - middle, axis=1)))
+    c2w = np.tile(solve.c2w[nearest], (len(solve), 1, 1))
+    return replace(held, c2w=c2w)
+
+
+def adjust_moving(solve: Solve, training: Tracks, depth, focal_px: float | None, progress: Progress) -> Grown | None:
+    """Cameras and lens adjusted to the training tracks; None where too little agrees to adjust anything."""
+    scale = training.working_scale
+    t, f, xy = training.track, training.frame, training.xy.astype(np.float64)
+    count = len(training)
+    picked = thin(training, np.arange(len(solve)), PER_FRAME)[t]
+    lens = solve.lenses() if focal_px is None else with_focal(solve.lenses(), focal_px)
+    z, moving = sample_depth(training, solve, depth) if depth is not None else (None, None)
+    points = guided_points(training, solve, z) if depth is not None else np.full((count, 3), np.nan)
+    blank = ~np.isfinite(points[:, 0])
+    start_px = typical_error(points, training, solve.c2w, lens) if (~blank).any() else 4.0 * scale
+    points[blank] = triangulate(t, f, xy, solve.c2w, lens, count, start_px)[blank]
+    if moving is not None:
+        seen = np.maximum(np.bincount(t, minlength=count), 1)
+        picked &= (np.bincount(t, moving, minlength=count) / seen < 0.8)[t]
+    c2w, used = solve.c2w.copy(), None
+    free = Freedom(focal=focal_px is None, k1=lens.k1 != 0.0)
+    loss = max(LOSS_PX * scale, typical_error(points, training, c2w, lens))
+    rounds = 0
+    while True:
+        last = loss <= LOSS_PX * scale
+        error = reprojection_errors(points, t, f, xy, c2w, lens)
+        used = agreeing(training, points, error, c2w, picked, (4.0 if rounds else 6.0) * loss, z)
+        if len(used) < MIN_ROWS:
+            return None
+        bundle = Bundle(c2w, np.nan_to_num(points), t[used], f[used], xy[used], lens)
+        if z is not None:
+            bundle = replace(bundle, depth=z[used], depth_sigma=DEPTH_SIGMA)
+        bundle = adjust_bundle(bundle, progress, free, loss, 30 if last else 12)
+        progress.log(
+            f"refinement: loss {loss:.2f} px, {len(used)} observations, cost {bundle.cost:.4f}, focal "
+            f"{bundle.lens.fx[0]:.1f} px, k1 {bundle.lens.k1:+.4f}"
+        )
+        c2w, lens = bundle.c2w, bundle.lens
+        points = triangulate(t, f, xy, c2w, lens, count, loss)
+        rounds += 1
+        if last and rounds >= 2:
+            break
+        loss = max(LOSS_PX * scale, min(loss / 2.5, typical_error(points, training, c2w, lens)))
+    source = np.where(np.bincount(f[used], minlength=len(solve)) < MIN_POINTS, solve.pose_source, POSE_SOLVED)
+    statistics = {
+        "adjusted_observations": len(used),
+        "triangulation_angle_deg": round(float(np.nanmedian(triangulation_angles(points, t, f, c2w)[t[used]])), 3),
+    }
+    return Grown("moving", c2w, source.astype(np.uint8), points, lens, error, statistics)
+
+
+def with_focal(lens: Intrinsics, focal_px: float) -> Intrinsics:
+    """The same lenses at the focal length ``focal_px``; pixels keep their aspect."""
+    return replace(lens, fx=np.full_like(lens.fx, focal_px), fy=lens.fy / lens.fx * focal_px)
+
+
+def typical_error(points, tracks: Tracks, c2w, lens) -> float:
+    """Median reprojection error in pixels of the observations that have a point."""
+    t, f = tracks.track, tracks.frame
+    error = reprojection_errors(points, t, f, tracks.xy, c2w, lens)[np.isfinite(points[t, 0])]
+    return float(np.median(error)) if len(error) else np.inf
+
+
+def agreeing(tracks: Tracks, points, error, c2w, picked, limit_px: float, z) -> np.ndarray:
+    """Rows that take part: of ``picked`` tracks that agree in most of their frames and are pinned down."""
+    t = tracks.track
+    good = picked & (error < limit_px)
+    seen = np.bincount(t, minlength=len(tracks))
+    kept = np.bincount(t[good], minlength=len(tracks))
+    pinned = np.nan_to_num(triangulation_angles(points, t, tracks.frame, c2w)) > MIN_ANGLE_DEG
+    if z is not None:
+        pinned |= np.bincount(t, np.isfinite(z), minlength=len(tracks)) > 0
+    fine = (kept >= 3) & (kept >= 0.7 * seen) & pinned & np.isfinite(points[:, 0])
+    return np.flatnonzero(good & fine[t])
