@@ -27,6 +27,9 @@ class Prediction:
     normals: np.ndarray | None = None  # (T, H, W, 3)
     dynamic: np.ndarray | None = None  # (T, H, W) probability 0..1
     c2w: np.ndarray | None = None  # (T, 4, 4) float64, relative to the window's first camera
+    confidence: np.ndarray | None = None  # (T, H, W) of depth, points without weight and disparity; > 0, any scale
+    fx: np.ndarray | None = None  # (T,) float64 focal length in pixels of the width x height the model saw
+    fy: np.ndarray | None = None  # (T,) float64
 
     def __len__(self) -> int:
         return len(self.positions)
