@@ -11,6 +11,8 @@ import sys
 
 from .. import __version__
 from ..errors import EXIT_MODEL_MISSING, EXIT_OK, ModelMissing
+from ..models.readiness import readiness
+from ..models.registry import MODELS, ModelCard, weights_path
 
 # What the CPU engine cannot do without, and what adds to it: import name -> (what it is for, how to get it)
 REQUIRED = {
@@ -58,8 +60,22 @@ def examine() -> dict:
         "platform": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
         "packages": packages,
-        "engines": {"tracks": {"ready": not problems, "needs": "CPU", "weights": None, "commercial_use": True}},
+        "engines": {
+            "tracks": {"ready": not problems, "needs": "CPU", "weights": None, "commercial_use": True},
+            **{card.name: _model_engine(card) for card in MODELS.values()},
+        },
         "problems": problems,
+    }
+
+
+def _model_engine(card: ModelCard) -> dict:
+    return {
+        **readiness(card),
+        "title": card.title,
+        "needs": card.runs_on,
+        "weights": str(weights_path(card.name)),
+        "licence": card.licence,
+        "commercial_use": card.commercial_use,
     }
 
 
@@ -74,5 +90,7 @@ def run(arguments) -> int:
             print(f"  {name:10} {version or 'missing'}{note}")
         for problem in report["problems"]:
             print(f"{problem['message']}\n  {problem['hint']}")
-        print("Engine tracks: " + ("ready." if report["ok"] else "not ready."))
+        for name, engine in report["engines"].items():
+            state = "ready" if engine["ready"] else "; ".join(engine.get("lacks", ["not ready"]))
+            print(f"Engine {name}: {state}" + (f", on {engine['device']}." if engine.get("device") else "."))
     return EXIT_OK if report["ok"] else EXIT_MODEL_MISSING

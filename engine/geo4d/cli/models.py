@@ -1,10 +1,12 @@
 """Models: list them, show one, convert or fetch its weights, check or remove them."""
 
+import importlib
 import json
 from pathlib import Path
 
 from ..errors import BadRequest, ModelMissing
-from ..models import registry
+from ..models import licence, registry
+from ..models.readiness import readiness
 from .console import reporter_for
 
 STAGES = (("download", 10.0), ("read", 3.0), ("write", 2.0))
@@ -16,15 +18,17 @@ def add_arguments(parser) -> None:
         sub = actions.add_parser(action, help=summary, description=summary)
         sub.add_argument("--json", action="store_true", help="JSON for programs")
         sub.set_defaults(act=function)
-        if action in ("info", "verify", "remove", "download"):
+        if action not in ("list", "convert"):
             sub.add_argument("name", metavar="MODEL", help="name of a model, e.g. geo4d")
         if action == "download":
             sub.add_argument("sources", metavar="SOURCE", nargs="*", help="addresses or local paths of its files")
         if action == "convert":
             sub.add_argument("--model", default="geo4d", help="name of the model (default geo4d)")
-            sub.add_argument("checkpoint", metavar="MODEL.ckpt", type=Path)
-            sub.add_argument("vae", metavar="VAE.ckpt", type=Path)
+            sub.add_argument("sources", metavar="FILE", nargs="+", type=Path, help="its files, in the order of info")
             sub.add_argument("-o", "--output", type=Path, help="where to write (default: the models folder)")
+        if action in ("download", "convert"):
+            sub.add_argument("--accept-licence", action="store_true", help="agree to the terms that info shows")
+            sub.add_argument("--sizes", type=Path, metavar="JSON", help="sizes of a network other than the released")
 
 
 def run(arguments) -> None:
@@ -43,12 +47,27 @@ def describe(card: registry.ModelCard) -> dict:
         "licence": card.licence,
         "licence_note": card.licence_note,
         "commercial_use": card.commercial_use,
+        "consent_needed": licence.needs_consent(card),
+        "accepted": licence.accepted(card),
         "runs_on": card.runs_on,
-        "sources": [{"file": s.name, "where": s.where, "bytes_about": s.bytes_about} for s in card.sources],
+        "sources": [_source(source) for source in card.sources],
         "present": path.exists(),
         "path": str(path),
         "bytes": path.stat().st_size if path.exists() else card.bytes_about,
         "sha256": stored.get("sha256"),
+        **readiness(card),
+    }
+
+
+def _source(source: registry.SourceFile) -> dict:
+    hub = source.hub
+    return {
+        "file": source.name,
+        "where": source.where,
+        "bytes_about": source.bytes_about,
+        "sha256": source.sha256,
+        "by_hand": not source.fetchable,
+        "gated": hub is not None and hub.gated,
     }
 
 
@@ -61,6 +80,7 @@ def _list(arguments) -> None:
         state = "present" if model["present"] else "not here"
         print(f"{model['name']:10} {state:9} {model['bytes'] / 2**30:5.1f} GiB   {model['title']}")
         print(f"{'':10} licence: {model['licence'] or 'none stated'}; {_use(model)}")
+        print(f"{'':10} " + ("ready, on " + model["device"] if model["ready"] else "; ".join(model["lacks"])))
 
 
 def _use(model: dict) -> str:
@@ -75,7 +95,8 @@ def _info(arguments) -> None:
     for key in ("title", "paper", "runs_on", "path", "sha256"):
         print(f"{key:10} {model[key] or '-'}")
     print(f"{'size':10} {model['bytes'] / 2**30:.2f} GiB, {'present' if model['present'] else 'not here'}")
-    print(f"{'licence':10} {model['licence'] or 'none stated'}: {model['licence_note']}")
+    agreed = "" if not model["consent_needed"] else " (accepted)" if model["accepted"] else " (not accepted yet)"
+    print(f"{'licence':10} {licence.terms(registry.card(arguments.name))}{agreed}")
     for source in model["sources"]:
         print(f"{'source':10} {source['file']}: {source['where']}, about {source['bytes_about'] / 1e9:.1f} GB")
 
@@ -98,60 +119,108 @@ def _remove(arguments) -> None:
     print(json.dumps({"model": arguments.name, "removed": str(path)}) if arguments.json else f"Removed {path}.")
 
 
+def _accept(arguments) -> None:
+    card = registry.card(arguments.name)
+    licence.accept(card)
+    result = {"model": card.name, "licence": card.licence, "accepted": True}
+    print(json.dumps(result) if arguments.json else f"Accepted for {card.name}: {licence.terms(card)}")
+
+
 def _download(arguments) -> None:
     from ..models.download import fetch
+    from ..models.hub import fetch_from_hub
 
     card = registry.card(arguments.name)
-    if not arguments.sources:
+    given = arguments.sources or [source.url or "" for source in card.sources]
+    if not arguments.sources and not all(source.fetchable for source in card.sources):
         wanted = "; ".join(f"{source.name} = {source.where}" for source in card.sources)
         raise ModelMissing(
             "download_by_hand",
             f"The files of {card.name} must be fetched with a browser: {wanted}.",
             f"Then run: geo4d models download {card.name} {' '.join(source.name for source in card.sources)}",
         )
-    if len(arguments.sources) != len(card.sources):
+    if len(given) != len(card.sources):
         names = ", ".join(source.name for source in card.sources)
         raise BadRequest(
             "bad_arguments",
-            f"{card.name} has {len(card.sources)} files, {len(arguments.sources)} were given.",
+            f"{card.name} has {len(card.sources)} files, {len(given)} were given.",
             f"Give them in this order: {names}.",
         )
+    _agree(card, arguments.accept_licence)
     reporter = reporter_for(arguments.json, STAGES)
+    _check_room(card, [s for s, g in zip(card.sources, given, strict=True) if not g or "://" in g])
+    folder = registry.models_folder() / "fetched" / card.name
     paths, fetched = [], []
-    for source, given in zip(card.sources, arguments.sources, strict=True):
-        if "://" in given:
-            fetched.append(fetch(given, registry.models_folder() / "fetched" / source.name, progress=reporter))
+    for source, address in zip(card.sources, given, strict=True):
+        if not address:
+            fetched.append(fetch_from_hub(source, folder, reporter))
+            paths.append(fetched[-1])
+        elif "://" in address:
+            fetched.append(fetch(address, folder / source.name, source.sha256, progress=reporter))
             paths.append(fetched[-1])
         else:
-            paths.append(Path(given))
-    _convert_files(card, paths, None, reporter)
+            paths.append(Path(address))
+    _convert_files(card, paths, None, arguments.sizes, reporter)
     for path in fetched:  # the converted file has all that is needed of them
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _convert(arguments) -> None:
     card = registry.card(arguments.model)
+    if arguments.accept_licence:
+        licence.accept(card)
+    if len(arguments.sources) != len(card.sources):
+        names = " ".join(source.name for source in card.sources)
+        raise BadRequest(
+            "bad_arguments",
+            f"{card.name} is made of {len(card.sources)} files, {len(arguments.sources)} were given.",
+            f"Give them in this order: {names}",
+        )
     reporter = reporter_for(arguments.json, STAGES[1:])
-    _convert_files(card, [arguments.checkpoint, arguments.vae], arguments.output, reporter)
+    _convert_files(card, arguments.sources, arguments.output, arguments.sizes, reporter)
 
 
-def _convert_files(card: registry.ModelCard, paths: list[Path], output: Path | None, reporter) -> None:
+def _agree(card: registry.ModelCard, accept: bool) -> None:
+    if accept:
+        licence.accept(card)
+    licence.require(card)
+
+
+def _check_room(card: registry.ModelCard, to_fetch: list[registry.SourceFile]) -> None:
+    """Raise OutputError where what is fetched and what is made of it would not both fit."""
+    from ..models.weight_file import check_room
+
+    folder = registry.models_folder()
+    there = sum(path.stat().st_size for path in (folder / "fetched" / card.name).rglob("*") if path.is_file())
+    wanted = sum(source.bytes_exact or source.bytes_about for source in to_fetch)
+    check_room(folder, max(0, wanted - there) + card.bytes_about)
+
+
+def _convert_files(card, paths: list[Path], output: Path | None, sizes: Path | None, reporter) -> None:
+    options = {}
+    if sizes is not None:
+        try:
+            options["sizes"] = sizes.read_text()
+        except OSError as error:
+            raise BadRequest("bad_arguments", f"{sizes} cannot be read ({error.strerror}).") from error
     try:
-        from ..models.geo4d.convert import convert
+        convert = importlib.import_module(f"..models.{card.name}.convert", __package__).convert
     except ImportError as error:
         raise ModelMissing(
             "package_missing", f"The package {error.name} is not installed.", 'Run: pip install "geo4d[gpu]"'
         ) from error
     output = output or registry.weights_path(card.name)
-    manifest = convert(*paths, output, progress=reporter)
+    manifest = convert(*paths, output=output, progress=reporter, **options)
     reporter.result({"weights": str(output), "bytes": manifest["bytes"], "sha256": manifest["sha256"]})
-    if not card.commercial_use:
-        reporter.warn("licence", f"{card.title}: {card.licence_note}")
+    if licence.needs_consent(card):
+        hint = "" if licence.accepted(card) else f"Before it runs: geo4d models accept {card.name}"
+        reporter.warn("licence", f"Licence of {card.name}: {licence.terms(card)}", hint)
 
 
 ACTIONS = {
     "list": (_list, "all models and which are here"),
     "info": (_info, "where a model comes from, its licence, size and hash"),
+    "accept": (_accept, "agree to a model's licence, before it is fetched or run"),
     "verify": (_verify, "compare the weights with their hash"),
     "download": (_download, "fetch or take a model's files and convert them"),
     "convert": (_convert, "convert official checkpoints to one safetensors file"),

@@ -15,8 +15,14 @@ _TIMEOUT_S = 60
 _PARTIAL_CONTENT, _RANGE_REFUSED = 206, 416
 
 
-def fetch(url: str, target: str | Path, sha256: str | None = None, progress: Progress | None = None) -> Path:
-    """Download ``url`` to ``target``; returns it.
+def fetch(
+    url: str,
+    target: str | Path,
+    sha256: str | None = None,
+    progress: Progress | None = None,
+    headers: dict[str, str] | None = None,
+) -> Path:
+    """Download ``url`` to ``target``; returns it. ``headers`` go with the request.
 
     A part of an earlier attempt beside the target is continued where the server can. Raises GeoError where the server
     cannot be reached or ends early (the part is kept), BadRequest where the content is not what ``sha256`` says
@@ -28,11 +34,11 @@ def fetch(url: str, target: str | Path, sha256: str | None = None, progress: Pro
         target.parent.mkdir(parents=True, exist_ok=True)
         have = partial.stat().st_size if partial.exists() else 0
     try:
-        total = _transfer(url, partial, have, progress)
+        total = _transfer(url, partial, have, progress, headers or {})
     except urllib.error.HTTPError as error:
         if error.code == _RANGE_REFUSED and have:  # the part is longer than the file, or the file has changed
             partial.unlink()
-            return fetch(url, target, sha256, progress)
+            return fetch(url, target, sha256, progress, headers)
         raise GeoError(
             "download_failed", f"The server answers {error.code} ({error.reason}) for {url}.", "Check the address."
         ) from error
@@ -61,9 +67,9 @@ def fetch(url: str, target: str | Path, sha256: str | None = None, progress: Pro
     return target
 
 
-def _transfer(url: str, partial: Path, have: int, progress: Progress) -> int | None:
+def _transfer(url: str, partial: Path, have: int, progress: Progress, headers: dict[str, str]) -> int | None:
     """Append what is missing to ``partial``; the length of the whole file where the server tells it."""
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(url, headers={**headers, **({"Range": f"bytes={have}-"} if have else {})})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
         if have and answer.status != _PARTIAL_CONTENT:
             have = 0  # the server sends everything again

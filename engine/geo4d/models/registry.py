@@ -11,17 +11,39 @@ FOLDER_VARIABLE = "GEO4D_MODELS"
 
 
 @dataclass(frozen=True)
+class HubFile:
+    """Where a file lies on the Hugging Face hub."""
+
+    repository: str  # owner/name
+    revision: str  # commit, so that the file cannot change
+    path: str
+    gated: bool = False  # the owner wants to be asked first
+
+
+@dataclass(frozen=True)
 class SourceFile:
-    """One file of an official release that the user fetches."""
+    """One file of an official release: on the hub, at a plain address, or where only a person can fetch it."""
 
     name: str
     where: str  # what a person needs to find it
     bytes_about: int
+    hub: HubFile | None = None
+    url: str | None = None
+    bytes_exact: int | None = None
+    sha256: str | None = None
+
+    @property
+    def fetchable(self) -> bool:
+        return self.hub is not None or self.url is not None
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a user must know before using a model."""
+    """What a user must know before using a model.
+
+    The model's folder has a module ``convert`` with a function ``convert(*files, output, progress=...)`` that makes
+    ``file`` of the ``sources``, given in their order, and returns the manifest.
+    """
 
     name: str
     title: str

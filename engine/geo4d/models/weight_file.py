@@ -56,7 +56,7 @@ def write(
     partial = path.with_name(path.name + ".partial")
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(path.parent, offset + len(text))
+        check_room(path.parent, offset + len(text))
         try:
             digest = hashlib.sha256()
             with open(partial, "wb") as file:
@@ -122,6 +122,18 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise _changed(path, f"it is no safetensors file ({error})") from error
 
 
+def check_room(folder: Path, needed: int) -> None:
+    """Raise OutputError where the disk of ``folder``, which need not exist yet, has less than ``needed`` bytes."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed + _SPARE_BYTES:
+        raise OutputError(
+            "disk_full",
+            f"{folder} has {free / 2**30:.1f} GiB free; the weights need {needed / 2**30:.1f} GiB.",
+            "Free some space or choose another folder.",
+        )
+
+
 def _fitting(name: str, tensor: "Tensor", dtype: "torch.dtype") -> "torch.dtype":
     import torch
 
@@ -131,16 +143,6 @@ def _fitting(name: str, tensor: "Tensor", dtype: "torch.dtype") -> "torch.dtype"
             "weights_not_finite", f"The tensor {name} holds values that are not numbers.", "Download the file again."
         )
     return dtype if largest <= torch.finfo(dtype).max else torch.float32
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed + _SPARE_BYTES:
-        raise OutputError(
-            "disk_full",
-            f"{folder} has {free / 2**30:.1f} GiB free; the weights need {needed / 2**30:.1f} GiB.",
-            "Free some space or choose another folder.",
-        )
 
 
 def _put(file, digest, data) -> None:

@@ -18,7 +18,7 @@ def test_list_says_that_no_licence_is_stated(capsys):
     out = capsys.readouterr().out
     assert "geo4d" in out and "not here" in out and "none stated; no commercial use" in out
     assert main(["models", "list", "--json"]) == EXIT_OK
-    (model,) = json.loads(capsys.readouterr().out)
+    (model,) = [m for m in json.loads(capsys.readouterr().out) if m["name"] == "geo4d"]
     assert model["licence"] is None and model["commercial_use"] is False and model["present"] is False
 
 

@@ -32,15 +32,17 @@ def convert(
     main: str | Path,
     vae: str | Path,
     output: str | Path,
-    sizes: Sizes | None = None,
+    sizes: Sizes | str | None = None,
     progress: Progress | None = None,
 ) -> dict:
     """Write ``output`` from the main checkpoint and the point-map VAE's; returns the manifest beside it.
 
     Raises BadRequest for anything but the official layout, OutputError where it cannot be written. Nothing is left
-    behind on failure.
+    behind on failure. ``sizes``, also as JSON, are those of a network of this kind other than the released one.
     """
-    progress, sizes = progress or Silent(), sizes or Sizes()
+    progress, sizes = progress or Silent(), Sizes.from_json(sizes) if isinstance(sizes, str) else sizes or Sizes()
+    output = Path(output)
+    weight_file.check_room(output.parent, layout.converted_bytes(sizes))
     progress.advance("read", 0, 4)
     main_state = read_main(main)
     layout.check_layout(_shapes(main_state), layout.main_layout(sizes), str(main))

@@ -1,6 +1,7 @@
 """Names and shapes of every tensor of the released checkpoints, from the modules themselves."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -34,6 +35,7 @@ class Sizes:
     text: TextConfig = field(default_factory=TextConfig)
     vision: VisionConfig = field(default_factory=VisionConfig)
     resampler: ResamplerConfig = field(default_factory=ResamplerConfig)
+    pixels: int = 512 * 320  # of the pictures that the network was trained on
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -42,7 +44,16 @@ class Sizes:
     def from_json(cls, text: str) -> "Sizes":
         kinds = {"unet": UNetConfig, "vae": VAEConfig, "text": TextConfig, "vision": VisionConfig}
         kinds["resampler"] = ResamplerConfig
-        return cls(**{name: from_mapping(kinds[name], values) for name, values in json.loads(text).items()})
+        try:
+            stored = json.loads(text)
+            pixels = int(stored.pop("pixels", cls.pixels))
+            return cls(**{name: from_mapping(kinds[name], v) for name, v in stored.items()}, pixels=pixels)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadRequest(
+                "bad_sizes",
+                f"The sizes of the network cannot be understood ({error}).",
+                f"A JSON object with {', '.join(kinds)} is wanted.",
+            ) from error
 
 
 def shapes_of(build, *arguments, **options) -> Shapes:
@@ -70,6 +81,12 @@ def main_layout(sizes: Sizes) -> Shapes:
 def vae_layout(sizes: Sizes) -> Shapes:
     """The point-map VAE's checkpoint, and the image VAE inside the main one: 282 tensors."""
     return shapes_of(VAE, sizes.vae)
+
+
+def converted_bytes(sizes: Sizes) -> int:
+    """What the converted file will hold, about: network and the used parts of both autoencoders in half precision."""
+    parts = (shapes_of(UNet, sizes.unet), vae_layout(sizes), shapes_of(VAE, sizes.vae, ("decoder", "decoder_adaptor")))
+    return 2 * sum(math.prod(shape) for part in parts for shape in part.values())
 
 
 def check_layout(found: Shapes, expected: Shapes, what: str) -> None:
