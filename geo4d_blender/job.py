@@ -141,6 +141,11 @@ def check_engine(chosen_python: str) -> Job:
     return _run("Engine", ["doctor", "--json"], chosen_python, None)
 
 
+def accept_licence(engine: str, chosen_python: str) -> Job:
+    """Note that the user agrees to the licence of the model ``engine``. Raises OSError if nothing can be started."""
+    return _run(f"Licence of {engine}", ["models", "accept", engine, "--json"], chosen_python, None)
+
+
 def _run(title: str, request: list[str], chosen_python: str, when_done) -> Job:
     """Start the engine; the timer follows it from here on."""
     global current

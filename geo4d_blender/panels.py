@@ -64,7 +64,10 @@ def draw_job(layout, width: int) -> None:
         draw_text(box, "Reconstruct again to continue where it stopped.", width)
     else:
         draw_text(box, current.error["message"], width, "ERROR")
-        draw_text(box, current.error["hint"], width)
+        if current.error["code"] == "licence_not_accepted":
+            box.operator("geo4d.accept_licence", icon="CHECKMARK")
+        else:
+            draw_text(box, current.error["hint"], width)
     for warning in current.warnings:
         draw_text(box, f"{warning['message']} {warning['hint']}", width, "INFO")
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import bpy
 import pytest
@@ -42,3 +43,20 @@ def test_a_model_without_its_python_is_refused(addon, chosen, tmp_path):
     bpy.context.scene.geo4d.engine = "geo4d"
     with pytest.raises(RuntimeError, match="needs a Python that has torch"):
         bpy.ops.geo4d.reconstruct(source="FILE", filepath=str(tmp_path / "clip.mp4"))
+
+
+def test_a_licence_is_shown_and_accepted_before_a_model_runs(addon, chosen, engine_python, tmp_path, monkeypatch):
+    monkeypatch.setenv("GEO4D_MODELS", str(tmp_path / "models"))
+    clip = Path(__file__).parents[1] / "data" / "clips" / "room" / "clip.mp4"
+    chosen.models_python = engine_python
+    bpy.context.scene.geo4d.engine = "geo4d"
+    bpy.context.scene.geo4d.output = str(tmp_path)
+
+    def refused() -> str:
+        with pytest.raises(RuntimeError, match=r"\."):
+            bpy.ops.geo4d.reconstruct(source="FILE", filepath=str(clip))
+        return addon.job.current.error["code"]
+
+    assert refused() == "licence_not_accepted"
+    assert bpy.ops.geo4d.accept_licence() == {"FINISHED"} and addon.job.current.state == "DONE"
+    assert refused() == "weights_missing"

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ModelMissing
 from ..progress import Progress
-from . import registry
+from . import licence, registry
 from .prediction import Prediction
 
 STAGE = "predict"  # the one stage name that every model reports its progress under
@@ -72,16 +72,24 @@ class WindowedModel(Protocol):
         ...
 
 
-def open_model(name: str, request: ModelRequest, progress: Progress) -> WindowedModel:
-    """The model ``name`` for one shot. Raises BadRequest, ModelMissing or OutOfMemory."""
+def check_model(name: str, options: ModelOptions) -> None:
+    """Whether ``name`` may and can be run, in a moment and without torch. Raises BadRequest or ModelMissing.
+
+    The user must have agreed to a licence that does not allow every use.
+    """
     card = registry.card(name)
-    weights = weights_file(name, request.options)
+    licence.require(card)
+    weights = weights_file(name, options)
     if not weights.is_file():
         raise ModelMissing(
             "weights_missing",
             f"The weights of {card.name} are not at {weights}.",
             f"Run geo4d models info {card.name} to see where they come from.",
         )
+
+
+def open_model(name: str, request: ModelRequest, progress: Progress) -> WindowedModel:
+    """The model ``name`` for one shot, after :func:`check_model`. Raises BadRequest, ModelMissing or OutOfMemory."""
     try:
         engine = importlib.import_module(f".{name}.engine", __package__)
     except ImportError as error:

@@ -13,6 +13,7 @@ from ..footage import open_footage
 from ..footage.cuts import detect_cuts
 from ..footage.shot import Shot
 from ..matchmove.solve import POSE_INTERPOLATED, POSE_NAMES, Solve
+from ..models.windowed import check_model
 from ..scene.depth_file import write_depth
 from ..scene.workspace import Workspace, output_errors
 from ..scene.writer import SceneInfo, update_footage_path, write_scene
@@ -32,6 +33,8 @@ def reconstruct(footage: str | Path, output: str | Path, settings: Settings, pro
     Raises :class:`geo4d.errors.GeoError`.
     """
     progress.advance("read", 0, 2)
+    if settings.model != TRACKS:
+        check_model(settings.model, settings.options)
     footage = os.path.abspath(footage)
     shot = open_footage(footage, first=settings.first, last=settings.last, step=settings.step, fps=settings.fps)
     _check_length(shot)
