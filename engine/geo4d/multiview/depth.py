@@ -15,10 +15,13 @@ from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
 from . import dynamic, fusion, ground
+from .composition import Composition
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
 from .flow import DenseFlow
-from .neighbours import choose_neighbours, short_gap
+from .neighbours import MAX_GAP_S, choose_neighbours, short_gap
+from .network_input import NetworkInput, network_input
+from .plane_sweep import Features, sweep
 from .track_evidence import collect
 from .triangulation import observe, structure_tensor, triangulate
 from .working_frames import WorkingFrames, depth_size, read_working_frames
@@ -63,14 +66,14 @@ def estimate_depth(
         return
     progress.advance("depth", total - len(missing), total)
     frames = read_working_frames(shot, solve, size)
-    maker = _Maker(frames, solve, tracks, np.asarray(shot.times, dtype=np.float64))
+    maker = DepthMaker(frames, solve, tracks, np.asarray(shot.times, dtype=np.float64))
     for done, i in enumerate(missing, start=total - len(missing) + 1):
         frame = maker.frame(i) if solve.motion == "moving" else maker.still(i)
         yield i, frame
         progress.advance("depth", done, total)
 
 
-class _Maker:
+class DepthMaker:
     """Depth of single frames of one shot."""
 
     def __init__(self, frames: WorkingFrames, solve: Solve, tracks: Tracks, times: np.ndarray):
@@ -81,6 +84,8 @@ class _Maker:
         self.points = points[rng.permutation(len(points))[:2000]]
         self.flow = DenseFlow()
         self.measured: dict[int, fusion.Measurement] = {}
+        self.chosen: dict[int, list[int]] = {}  # neighbours of the frames in ``measured``
+        self.features: dict[int, Features] = {}
         self.evidence = collect(tracks, solve, frames.size)
         self.floor = ground.fit_floor(points, frames.c2w) if solve.motion == "moving" else None
 
@@ -93,11 +98,20 @@ class _Maker:
         return 1 / (np.percentile(z, 98) * 20), 1 / (np.percentile(z, 2) * 0.25)
 
     def frame(self, i: int) -> DepthFrame:
-        """Depth of frame i from its own measurement and its neighbours'."""
+        """Depth of frame i."""
+        composition = self.composition(i)
+        if composition is None:
+            empty = np.zeros(self.frames.rgb.shape[1:3], dtype=np.float32)
+            return DepthFrame(empty, empty.copy(), self.measurement(i).moving)
+        return composition.frame()
+
+    def composition(self, i: int) -> Composition | None:
+        """Untrained depth of frame i from its own measurement and its neighbours'; None where nothing was measured."""
         frames = self.frames
         # Frames are made in order, so what lies before every frame still to be asked for is not needed again.
         for past in [j for j in self.measured if j < i + min(fusion.OFFSETS)]:
             del self.measured[past]
+            self.chosen.pop(past, None)
         own = self.measurement(i)
         borrowed = []
         for j in (i + offset for offset in fusion.OFFSETS):
@@ -112,9 +126,21 @@ class _Maker:
         guide = Guide.of(frames.rgb[i])
         weight = distrust_outliers(d, weight, guide)
         if not np.any(weight > 0):
-            empty = np.zeros_like(d)
-            return DepthFrame(empty, empty.copy(), own.moving)
+            return None
         return self._compose(i, d, weight, own.moving, guide)
+
+    def network_tensors(self, i: int, composition: Composition) -> tuple[NetworkInput, np.ndarray]:
+        """What the depth network sees of frame i: its maps and the plane sweep around the untrained static scene."""
+        frames = self.frames
+        anchors, none = np.zeros_like(composition.d), np.zeros_like(composition.d)
+        self._anchor(i, anchors, none)
+        tensors = network_input(frames.rgb[i], frames.lenses[i], composition, anchors)
+        for past in [j for j in self.features if abs(self.times[j] - self.times[i]) > 1.1 * MAX_GAP_S]:
+            del self.features[past]
+        for j in (i, *self.chosen[i]):
+            if j not in self.features:
+                self.features[j] = Features.of(frames.gray(j))
+        return tensors, sweep(frames, i, self.chosen[i], self.features, tensors.rough)
 
     def measurement(self, i: int) -> fusion.Measurement:
         """What frame i measures on its own; kept until :meth:`frame` has gone past it."""
@@ -126,7 +152,7 @@ class _Maker:
         frames, lens = self.frames, self.frames.lenses[i]
         w, h = frames.size
         guide = Guide.of(frames.rgb[i])
-        chosen = choose_neighbours(frames, i, self.times, self.points, NEIGHBOUR_COUNT)
+        chosen = self.chosen[i] = choose_neighbours(frames, i, self.times, self.points, NEIGHBOUR_COUNT)
         brief = short_gap(self.times, i)
         matches = {j: self.flow.match(frames, i, j) for j in dict.fromkeys([*chosen, *brief])}
         texture = structure_tensor(frames.gray(i))
@@ -154,7 +180,7 @@ class _Maker:
         moving = dynamic.grow(dynamic.probability(score, believed, guide, self._votes(i)))
         return fusion.Measurement(measured.d.astype(np.float32), weight, moving.astype(np.float32))
 
-    def _compose(self, i: int, measured_d, weight, moving, guide) -> DepthFrame:
+    def _compose(self, i: int, measured_d, weight, moving, guide) -> Composition:
         """Static scene filled behind the movers, the movers put in front of it."""
         movers = [mask for mask in dynamic.groups(moving > 0.5) if np.percentile(moving[mask], 80) > SURE_OF_MOTION]
         hidden = np.any(movers, axis=0) if movers else np.zeros(moving.shape, dtype=bool)
@@ -172,11 +198,7 @@ class _Maker:
             figure = self.floor.upright(touch.d, self.frames.c2w[i], lens) if self.floor else np.float32(touch.d)
             d = np.where(mask, figure, d)
             confidence = np.where(mask, 0.4 * touch.trust, confidence)
-        return DepthFrame(
-            (1 / np.maximum(d, 1e-12)).astype(np.float32),
-            confidence.astype(np.float32),
-            np.clip(moving, 0, 1).astype(np.float32),
-        )
+        return Composition(measured_d, weight, static, d_floor, d, confidence, np.clip(moving, 0, 1))
 
     def _anchor(self, i: int, d: np.ndarray, weight: np.ndarray) -> None:
         """Put the solved points of frame i into inverse depth ``d`` and its ``weight``, in place."""

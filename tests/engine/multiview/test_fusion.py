@@ -80,11 +80,11 @@ def test_every_frame_is_measured_once(monkeypatch):
         lenses = (LENS,) * 40
         rgb = np.zeros((40, 48, 64, 3), dtype=np.uint8)
 
-    maker = depth._Maker.__new__(depth._Maker)
-    maker.frames, maker.measured = Frames(), {}
+    maker = depth.DepthMaker.__new__(depth.DepthMaker)
+    maker.frames, maker.measured, maker.chosen = Frames(), {}, {}
     asked, kept = [], []
-    monkeypatch.setattr(depth._Maker, "_measure", lambda self, i: asked.append(i) or measurement(4.0, weight=0.0))
-    monkeypatch.setattr(depth._Maker, "_anchor", lambda self, i, d, weight: None)
+    monkeypatch.setattr(depth.DepthMaker, "_measure", lambda self, i: asked.append(i) or measurement(4.0, weight=0.0))
+    monkeypatch.setattr(depth.DepthMaker, "_anchor", lambda self, i, d, weight: None)
     for i in range(12, 40):
         maker.frame(i)
         kept.append(len(maker.measured))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .layout import Layout
-from .parts import PartTable
+from .parts import PartTable, rotation_x, rotation_y
 
 MOTIONS = ("hand-held", "dolly", "pan", "drone", "vehicle", "rotation", "static")
 MOTION_SHARES = (0.3, 0.2, 0.12, 0.11, 0.12, 0.10, 0.05)
@@ -52,8 +52,6 @@ class CameraPath:
 
 def _rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
     """Camera axes in the world (T, 3, 3); positive pitch looks up (towards -y)."""
-    from .parts import rotation_x, rotation_y
-
     c, s, o, i = np.cos(roll), np.sin(roll), np.zeros_like(roll), np.ones_like(roll)
     about_z = np.stack([c, -s, o, s, c, o, o, o, i], -1).reshape(-1, 3, 3)
     return rotation_y(yaw) @ rotation_x(pitch) @ about_z

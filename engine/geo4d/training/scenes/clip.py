@@ -40,6 +40,7 @@ class Clips:
     part: torch.Tensor  # (B, F, H, W) int64 which part, TERRAIN for the height field
     c2w: torch.Tensor  # (B, F, 4, 4) float64
     K: torch.Tensor  # (B, F, 3, 3) float64
+    to_world: torch.Tensor  # (B, F, P, 3, 4) float32 from each part's unit axes to the world
     times: np.ndarray  # (F,) seconds
     place: list[str]
     motion: list[str]
@@ -212,10 +213,16 @@ class _Stage:
             part=part.reshape(shape),
             c2w=c2w,
             K=K,
+            to_world=self._to_world(),
             times=self.times,
             place=[s.layout.place for s in self.stories],
             motion=[s.motion for s in self.stories],
         )
+
+    def _to_world(self) -> torch.Tensor:
+        B, F, S = len(self.stories), len(self.times), self.samples
+        to_local, centre = (x.unflatten(0, (B, F * S)) for x in (self.bodies.to_local, self.bodies.centre))
+        return torch.cat([torch.linalg.inv(to_local), centre[..., None]], -1)[:, ::S]
 
     def _render(self, rows, scene, s, lit, frame, first_ray, step_rays):
         """Colour, and the truth of the first sample, of some rays of some instants."""

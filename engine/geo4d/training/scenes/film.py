@@ -56,7 +56,7 @@ def compress(image: torch.Tensor, step: float) -> torch.Tensor:
 
     ``step`` is the quantiser of the lowest frequencies in grey levels; high ones and colour are cut harder.
     """
-    count, height, width = image.shape[:3]
+    height, width = image.shape[1:3]
     to_ycc = torch.tensor(
         [[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], dtype=image.dtype, device=image.device
     )

@@ -105,15 +105,17 @@ class Kit:
         """Car, van or lorry; its z axis is its direction of travel."""
         rng = self.rng
         g = self.parts.group(group)
-        w, l, h = rng.uniform(0.8, 1.1), rng.uniform(1.8, 3.0), rng.uniform(0.35, 0.9)
+        w, length, h = rng.uniform(0.8, 1.1), rng.uniform(1.8, 3.0), rng.uniform(0.35, 0.9)
         paint = self.surface(1.5, 0.8)
         paint.specular, paint.shininess = rng.uniform(0.2, 0.9), 60.0
         glass = Surface(paint.texture, 1.0, 0.05, 0.25, 0.9, 90.0)
-        self.parts.add(BOX, (w, h / 2, l), (0, -0.3 - h / 2, 0), paint, group=g)
+        self.parts.add(BOX, (w, h / 2, length), (0, -0.3 - h / 2, 0), paint, group=g)
         top = rng.uniform(0.2, 0.7)
-        self.parts.add(BOX, (w * 0.9, top / 2, l * rng.uniform(0.4, 0.9)), (0, -0.3 - h - top / 2, 0), glass, group=g)
+        self.parts.add(
+            BOX, (w * 0.9, top / 2, length * rng.uniform(0.4, 0.9)), (0, -0.3 - h - top / 2, 0), glass, group=g
+        )
         rubber = Surface(paint.texture, 0.3, 0.1, 0.12)
-        for z in (-0.62 * l, 0.62 * l):  # one cylinder an axle, lying across the car
+        for z in (-0.62 * length, 0.62 * length):  # one cylinder an axle, lying across the car
             axle = self.parts
             axle.add(CYLINDER, (0.32, w * 1.01, 0.32), (0, -0.32, z), rubber, group=g, yaw=np.pi / 2, tilt=np.pi / 2)
 
