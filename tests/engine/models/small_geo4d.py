@@ -8,6 +8,7 @@ from geo4d.models.geo4d.layout import Sizes
 from geo4d.models.geo4d.parity import made_weights
 from geo4d.models.geo4d.resampler import Resampler
 from geo4d.models.geo4d.schedule import checkpoint_buffers
+from geo4d.models.geo4d.system import Contexts, System
 from geo4d.models.geo4d.unet import UNet
 from geo4d.models.geo4d.vae import VAE
 
@@ -24,6 +25,7 @@ SIZES = Sizes(
     text=TextConfig(width=32, layers=2, heads=2, embed_dim=16),
     vision=VisionConfig(width=40, layers=1, head_width=20, embed_dim=16),
     resampler=ResamplerConfig(dim=32, depth=1, dim_head=16, heads=2, embedding_dim=40, output_dim=32),
+    pixels=128 * 64,
 )
 
 
@@ -53,3 +55,13 @@ def save_checkpoints(folder, sizes: Sizes = SIZES):
     torch.save({"state_dict": main_state(sizes)}, main)
     torch.save({"state_dict": vae_state(sizes)}, vae)
     return main, vae
+
+
+def small_system() -> System:
+    """All networks with weights from seeds, on the CPU in float32."""
+    parts = [UNet(SIZES.unet), VAE(SIZES.vae, ("encoder", "decoder")), VAE(SIZES.vae, ("decoder", "decoder_adaptor"))]
+    for seed, part in enumerate(parts):
+        part.load_state_dict(made_weights(part, seed))
+    draw = torch.Generator().manual_seed(5)
+    contexts = Contexts(*(torch.randn(1, n, 32, generator=draw) for n in (77, 77, 256)))
+    return System(*parts, contexts).to("cpu", torch.float32)

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from geo4d.errors import Cancelled, GeoError, OutOfMemory
+from geo4d.errors import Cancelled, GeoError
 from geo4d.progress import Silent
 from geo4d.windows import cut_windows
 
 torch = pytest.importorskip("torch", reason='torch is not installed (pip install "geo4d[gpu]")')
 pytest.importorskip("safetensors", reason='safetensors is not installed (pip install "geo4d[gpu]")')
 
-from geo4d.models.geo4d import memory, schedule  # noqa: E402 - needs torch
+from geo4d.models.geo4d import schedule  # noqa: E402 - needs torch
 from geo4d.models.geo4d.config import UNetConfig, VAEConfig  # noqa: E402
 from geo4d.models.geo4d.inference import Inference  # noqa: E402
 from geo4d.models.geo4d.parity import made_weights  # noqa: E402
@@ -20,21 +20,12 @@ from geo4d.models.geo4d.settings import EXACT, Settings, working_size  # noqa: E
 from geo4d.models.geo4d.system import Contexts, System  # noqa: E402
 from geo4d.models.geo4d.unet import UNet  # noqa: E402
 from geo4d.models.geo4d.vae import VAE, latent_sample  # noqa: E402
-from small_geo4d import SIZES  # noqa: E402
+from small_geo4d import small_system  # noqa: E402
 
 torch.set_num_threads(1)
 SIZE = (128, 64)
 TWO_STEPS = Settings(steps=2)
 ONE_STEP = Settings(steps=1)
-
-
-def small_system() -> System:
-    parts = [UNet(SIZES.unet), VAE(SIZES.vae, ("encoder", "decoder")), VAE(SIZES.vae, ("decoder", "decoder_adaptor"))]
-    for seed, part in enumerate(parts):
-        part.load_state_dict(made_weights(part, seed))
-    draw = torch.Generator().manual_seed(5)
-    contexts = Contexts(*(torch.randn(1, n, 32, generator=draw) for n in (77, 77, 256)))
-    return System(*parts, contexts).to("cpu", torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -222,37 +213,6 @@ def test_cancel_stops_between_steps(system):
 
     with pytest.raises(Cancelled):
         run(system, 16, progress=Impatient())
-
-
-def test_memory_plan_halves_until_it_fits():
-    full = UNetConfig(), VAEConfig()
-    plenty = memory.plan(*full, 320, 512, 16, 2, 80 << 30)
-    tight = memory.plan(*full, 320, 512, 16, 2, 3 << 30)
-    assert plenty.frames_at_once == 16
-    assert 1 <= tight.frames_at_once < 16
-    assert tight.needed_bytes <= 3 << 30
-    with pytest.raises(OutOfMemory, match=r"512 x 320 needs .* GiB beside its weights; 0.1 GiB"):
-        memory.plan(*full, 320, 512, 16, 2, 1 << 27)
-
-
-def test_out_of_memory_decodes_fewer_frames_at_once(system):
-    """An allocator that fails for more than four frames: the run goes on with fewer, to the same result."""
-    inference = Inference(system, frames_of(16), 16, SIZE, settings=TWO_STEPS)
-    whole = inference._in_batches(lambda x: (x * 2,), torch.ones(16, 4, 8, 8))[0]
-
-    def limited(x):
-        if len(x) > 4:
-            raise torch.OutOfMemoryError("no room")
-        return (x * 2,)
-
-    assert torch.equal(inference._in_batches(limited, torch.ones(16, 4, 8, 8))[0], whole)
-    assert inference._at_once <= 4
-
-    def hopeless(x):
-        raise torch.OutOfMemoryError("no room")
-
-    with pytest.raises(OutOfMemory, match="GiB"):
-        inference._in_batches(hopeless, torch.ones(16, 4, 8, 8))
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from ...errors import GeoError
 from ...progress import Progress, Silent
 from ...windows import cut_windows
 from ..prediction import Prediction
+from ..windowed import STAGE
 from . import memory, modalities
 from .config import FRAMES, LATENT_CHANNELS, LATENT_STRIDE
+from .layout import Sizes
+from .memory import Demand, Plan
 from .sampler import guided, sample
 from .schedule import trailing_steps
-from .settings import Settings
+from .settings import SIZE_MULTIPLE, Settings
 from .system import System
 from .vae import latent_mean, latent_sample
-
-STAGE = "geo4d"
-_MULTIPLE = 64  # the network halves latents three times
 
 # Reads frames by position: uint8 (N, H, W, 3) RGB at the working size.
 ReadFrames = Callable[[Sequence[int]], np.ndarray]
@@ -36,12 +36,27 @@ class Noise:
     posterior: Tensor | None  # (T, 4, h, w) where the latents of frames are drawn
 
 
+@dataclass
+class Window:
+    """One window of the run, ready to be denoised."""
+
+    number: int
+    positions: np.ndarray  # (T,)
+    noise: Noise
+
+
+def demand(sizes: Sizes, size: tuple[int, int], dtype: torch.dtype, settings: Settings) -> Demand:
+    """What a run with these settings asks of memory."""
+    return Demand(sizes, *size, dtype.itemsize, settings.guidance.scale != 1.0)
+
+
 class Inference:
     """One run over a shot of ``frame_count`` frames at ``size`` = (w, h), multiples of 64.
 
-    ``fs`` is the frame rate of what is shown to the network, in whole frames a second. Finished windows can be left
-    out by their number, so that a run continues where it stopped: noise depends on positions and seed alone (in
-    exact mode on all windows before, which are then drawn and thrown away).
+    ``fs`` is the frame rate of what is shown to the network, in whole frames a second. ``plan`` says how the work is
+    cut up, by default as one window and one frame at a time; where memory ends all the same it is cut smaller.
+    Finished windows can be left out by their number, so that a run continues where it stopped: noise depends on
+    positions and seed alone (in exact mode on all windows before, which are then drawn and thrown away).
     """
 
     def __init__(
@@ -53,59 +68,89 @@ class Inference:
         fs: int = 24,
         settings: Settings | None = None,
         progress: Progress | None = None,
+        plan: Plan | None = None,
     ):
-        if size[0] % _MULTIPLE or size[1] % _MULTIPLE or min(size) < _MULTIPLE:
-            raise ValueError(f"size must be multiples of {_MULTIPLE}, got {size[0]} x {size[1]}")
+        if size[0] % SIZE_MULTIPLE or size[1] % SIZE_MULTIPLE or min(size) < SIZE_MULTIPLE:
+            raise ValueError(f"size must be multiples of {SIZE_MULTIPLE}, got {size[0]} x {size[1]}")
         self.system, self.read, self.size, self.fs = system, read, size, fs
         self.settings, self.progress = settings or Settings(), progress or Silent()
         self.windows = cut_windows(frame_count, FRAMES, self.settings.stride, self.settings.repeat_last)
         self.steps = trailing_steps(self.settings.steps)
+        self.plan = plan or Plan(demand(system.sizes, size, system.dtype, self.settings), 1, 1)
         self._moments: dict[int, Tensor] = {}
         self._draw = torch.Generator().manual_seed(self.settings.seed)
-        itemsize = torch.finfo(system.dtype).bits // 8
-        configs = system.unet.config, system.image_vae.config
-        rows = 2 if self.settings.guidance.scale != 1.0 else 1
-        free = memory.free_bytes(system.device)
-        self.plan = memory.plan(*configs, size[1], size[0], FRAMES * rows, itemsize, free)
-        self._at_once = min(self.plan.frames_at_once, FRAMES)
 
     def run(self, finished: frozenset[int] = frozenset()) -> Iterator[tuple[int, Prediction]]:
-        """(number, Prediction) of every window not in ``finished``."""
+        """(number, Prediction) of every window not in ``finished``, in order."""
+        waiting: list[Window] = []
+        missing = len(self.windows) - len(finished)
         for number, positions in enumerate(self.windows):
             noise = self._noise(positions)
             if number in finished:
                 continue
-            yield number, self.predict(number, positions, noise)
-            ahead = self.windows[number + 1] if number + 1 < len(self.windows) else ()
-            self._moments = {p: m for p, m in self._moments.items() if p in ahead}
+            waiting.append(Window(number, positions, noise))
+            missing -= 1
+            while waiting and (len(waiting) >= self.plan.windows_at_once or not missing):
+                now, waiting = waiting[: self.plan.windows_at_once], waiting[self.plan.windows_at_once :]
+                latents = self._denoise(now)
+                for window, latent in zip(now, latents, strict=True):
+                    yield window.number, self._decode(latent.transpose(0, 1), window)
+            first = min((int(p) for w in waiting for p in w.positions), default=int(positions[0]))
+            self._moments = {p: m for p, m in self._moments.items() if p >= first}
 
     @torch.inference_mode()
-    def predict(self, number: int, positions: np.ndarray, noise: Noise) -> Prediction:
-        """One window of the run."""
+    def _denoise(self, windows: list[Window]) -> Tensor:
+        """Clean latents (B, 16, T, h, w) of some windows; fewer at a time where memory ends."""
         settings, system, count = self.settings, self.system, self.settings.steps
         total = len(self.windows) * (count + 2)
-        done = number * (count + 2)
+        done = windows[0].number * (count + 2)
         self.progress.advance(STAGE, done, total)
-        condition = self._condition(positions, noise.posterior)
+        condition = torch.cat([self._condition(w.positions, w.noise.posterior) for w in windows])
         guide = settings.guidance.scale != 1.0
         walked = 0
 
         def velocity(x: Tensor, time: int) -> Tensor:
             nonlocal walked
             walked += 1
-            self.progress.advance(STAGE, done + walked, total)
-            v = system.velocity(x, condition, time, self.fs, guide)
+            self.progress.advance(STAGE, done + walked * len(windows), total)
+            v = system.velocity(x, condition, time, self.fs, guide, self.plan.guidance_apart)
             return guided(*v.chunk(2), settings.guidance) if guide else v
 
-        try:
-            start = noise.latent.to(system.device)
-            latent = sample(velocity, start, self.steps, settings.eta, noise.steps, settings.clean_scale)
-        except torch.OutOfMemoryError as error:
-            free = memory.free_bytes(system.device)
-            raise memory.too_little(self.plan.needed_bytes, free, *self.size) from error
-        self._check(latent, number)
-        self.progress.advance(STAGE, done + count + 1, total)
-        return self._decode(latent[0].transpose(0, 1), positions, number)
+        def attempt() -> Tensor:
+            start = torch.cat([w.noise.latent for w in windows]).to(system.device)
+            steps = [torch.cat(draws) for draws in zip(*(w.noise.steps for w in windows), strict=True)]
+            return sample(velocity, start, self.steps, settings.eta, steps, settings.clean_scale)
+
+        latents = self._or_smaller(attempt, Plan.smaller_network, lambda: len(windows) > self.plan.windows_at_once)
+        if latents is None:  # now in smaller groups, whose own denoising cuts on
+            half = self.plan.windows_at_once
+            return torch.cat([self._denoise(windows[i : i + half]) for i in range(0, len(windows), half)])
+        for window, latent in zip(windows, latents, strict=True):
+            self._check(latent, window.number)
+        return latents
+
+    def _or_smaller(self, attempt: Callable, smaller: Callable[[Plan], Plan | None], too_many: Callable[[], bool]):
+        """What ``attempt`` returns; where memory ends the plan is cut until it fits, None once ``too_many`` holds."""
+        while True:
+            try:
+                return attempt()
+            except Exception as error:
+                if not memory.ran_out(error):
+                    raise
+                failed = error
+            # Outside the handler, whose error holds on to every tensor of the failed attempt.
+            cut, free = smaller(self.plan), memory.free_bytes(self.system.device)
+            if cut is None:
+                raise memory.too_little(self.plan.demand, free, tried=True) from failed
+            del failed
+            self.plan = cut
+            if self.plan.streamed:
+                self.system.stream()
+            if self.system.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self.progress.log(f"out of memory; going on with {self.plan}")
+            if too_many():
+                return None
 
     def _noise(self, positions: np.ndarray) -> Noise:
         width, height = (length // LATENT_STRIDE for length in self.size)
@@ -130,8 +175,8 @@ class Inference:
     def _condition(self, positions: np.ndarray, posterior_noise: Tensor | None) -> Tensor:
         """Latents of the frames, (1, 4, T, h, w) float32; each frame is encoded once for all its windows."""
         missing = sorted({int(p) for p in positions} - self._moments.keys())
-        for begin in range(0, len(missing), self._at_once):
-            chosen = missing[begin : begin + self._at_once]
+        for begin in range(0, len(missing), FRAMES):
+            chosen = missing[begin : begin + FRAMES]
             pictures = torch.from_numpy(self.read(chosen)).permute(0, 3, 1, 2)
             pictures = (pictures.to(self.system.device).float() / 127.5 - 1.0).to(self.system.dtype)
             moments = self._in_batches(lambda x: (self.system.image_vae.moments(x),), pictures)[0]
@@ -140,10 +185,13 @@ class Inference:
         latents = latent_mean(moments) if posterior_noise is None else latent_sample(moments, posterior_noise)
         return latents.transpose(0, 1)[None].to(self.system.device)
 
-    def _decode(self, latents: Tensor, positions: np.ndarray, number: int) -> Prediction:
+    @torch.inference_mode()
+    def _decode(self, latents: Tensor, window: Window) -> Prediction:
         """Maps from latents (T, 16, h, w): points, ray directions, ray moments, disparity."""
-        system = self.system
-        positions, first = np.unique(positions, return_index=True)
+        system, number = self.system, window.number
+        total = len(self.windows) * (self.settings.steps + 2)
+        self.progress.advance(STAGE, (number + 1) * (self.settings.steps + 2) - 1, total)
+        positions, first = np.unique(window.positions, return_index=True)
         point, direction, moment, disparity = latents[first.tolist()].to(system.dtype).split(LATENT_CHANNELS, dim=1)
         coordinates, uncertainty = self._in_batches(system.point_vae.decode_with_confidence, point)
         if self.settings.ray_stride > 1:
@@ -171,24 +219,20 @@ class Inference:
 
     def _in_batches(self, compute: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor) -> tuple[Tensor, ...]:
         """``compute`` on a few rows of ``x`` at a time, results in float32 on the CPU; fewer rows where memory ends."""
-        while True:
-            try:
-                parts = [
-                    [out.float().cpu() for out in compute(part.contiguous(memory_format=torch.channels_last))]
-                    for part in x.split(self._at_once)
-                ]
-                return tuple(torch.cat(column) for column in zip(*parts, strict=True))
-            except torch.OutOfMemoryError as error:
-                if self._at_once == 1:
-                    free = memory.free_bytes(self.system.device)
-                    raise memory.too_little(self.plan.needed_bytes, free, *self.size) from error
-            self._at_once = (self._at_once + 1) // 2
-            torch.cuda.empty_cache()
+
+        def attempt() -> tuple[Tensor, ...]:
+            parts = [
+                [out.float().cpu() for out in compute(part.contiguous(memory_format=torch.channels_last))]
+                for part in x.split(self.plan.frames_at_once)
+            ]
+            return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+        return self._or_smaller(attempt, Plan.smaller_coding, lambda: False)
 
     def _check(self, values: Tensor, number: int) -> None:
         if not torch.isfinite(values).all():
             raise GeoError(
                 "model_not_finite",
                 f"Geo4D returned values that are not numbers in window {number + 1} of {len(self.windows)}.",
-                "Use float32, and check the weights with geo4d models verify geo4d.",
+                "Use float32 (--precision float32), and check the weights with geo4d models verify geo4d.",
             )

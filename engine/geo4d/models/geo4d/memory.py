@@ -1,66 +1,190 @@
-"""How much memory a run will take, and how it is cut up to fit."""
+"""How much memory a run will take, how it is cut up to fit, and what is tried next where it does not."""
 
+import ctypes
+import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from ...errors import OutOfMemory
-from .config import LATENT_STRIDE, UNetConfig, VAEConfig
+from .config import FRAMES, LATENT_STRIDE
+from .layout import Sizes
+from .unet import UNet
+from .vae import VAE
 
 # Feature maps alive at the widest place, in units of the level's channels: the decoder's last upsampling with its
 # norm, activation and convolution workspace; the network's first level with its gated feed-forward and skips.
 _DECODER_MAPS = 8
 _NETWORK_MAPS = 40
 _RESERVE = 0.9  # of the free memory
+_MOST_WINDOWS = 4  # more at once do not make an accelerator faster
+_SPARE = 8 << 30  # taken as free on a system that has no figure for it
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a run asks for, before it is cut up: sizes in pixels, bytes a number."""
+
+    sizes: Sizes
+    width: int
+    height: int
+    itemsize: int
+    guided: bool = False
+
+    def weight_bytes(self, streamed: bool) -> int:
+        """Of all networks; streamed, of the autoencoders and two of the network's largest blocks."""
+        coding, blocks = _weight_numbers(self.sizes)
+        return (coding + (2 * max(blocks) if streamed else sum(blocks))) * self.itemsize
+
+    def network_bytes(self, windows: int) -> int:
+        cells = self.height * self.width // LATENT_STRIDE**2
+        return _NETWORK_MAPS * self.sizes.unet.model_channels * cells * FRAMES * windows * self.itemsize
+
+    def coding_bytes(self, frames: int) -> int:
+        return _DECODER_MAPS * self.sizes.vae.ch * self.height * self.width * frames * self.itemsize
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many frames are coded at once, and what that needs in bytes beside the weights."""
+    """How a run is cut up. ``needed_bytes`` is the peak, weights included."""
 
+    demand: Demand
+    windows_at_once: int
     frames_at_once: int
-    needed_bytes: int
+    guidance_apart: bool = False  # prompt and empty prompt one after the other
+    streamed: bool = False  # the network's weights stay where they are and come block by block
+
+    @property
+    def needed_bytes(self) -> int:
+        rows = self.windows_at_once * (2 if self.demand.guided and not self.guidance_apart else 1)
+        work = max(self.demand.network_bytes(rows), self.demand.coding_bytes(self.frames_at_once))
+        return self.demand.weight_bytes(self.streamed) + work
+
+    def smaller_network(self) -> "Plan | None":
+        """The next smaller way to denoise, None after the last."""
+        if self.windows_at_once > 1:
+            return replace(self, windows_at_once=(self.windows_at_once + 1) // 2)
+        if self.demand.guided and not self.guidance_apart:
+            return replace(self, guidance_apart=True)
+        return None if self.streamed else replace(self, streamed=True)
+
+    def smaller_coding(self) -> "Plan | None":
+        """The next smaller way to encode and decode, None after the last."""
+        if self.frames_at_once > 1:
+            return replace(self, frames_at_once=(self.frames_at_once + 1) // 2)
+        return None if self.streamed else replace(self, streamed=True)
+
+    def __str__(self) -> str:
+        way = "weights block by block" if self.streamed else "all weights in memory"
+        parts = f"{self.windows_at_once} windows and {self.frames_at_once} frames at once, {way}"
+        return f"{parts}; about {_size(self.needed_bytes)}"
 
 
-def decoder_bytes(config: VAEConfig, height: int, width: int, frames: int, itemsize: int) -> int:
-    return _DECODER_MAPS * config.ch * height * width * frames * itemsize
+@functools.cache
+def _weight_numbers(sizes: Sizes) -> tuple[int, list[int]]:
+    """Numbers in both autoencoders, and in each block of the network that comes by itself when weights are streamed."""
+    with torch.device("meta"):
+        parts = [VAE(sizes.vae, ("encoder", "decoder")), VAE(sizes.vae, ("decoder", "decoder_adaptor"))]
+        blocks = UNet(sizes.unet).blocks()
+    coding, *blocks = (sum(p.numel() for p in m.parameters()) for m in (nn.ModuleList(parts), *blocks))
+    return coding, blocks
 
 
-def network_bytes(config: UNetConfig, height: int, width: int, frames: int, itemsize: int) -> int:
-    cells = height * width // LATENT_STRIDE**2
-    return _NETWORK_MAPS * config.model_channels * cells * frames * itemsize
+def plan(demand: Demand, available: int, accelerator: bool = False, streamed: bool = False) -> Plan:
+    """The fastest way that fits ``available`` bytes; ``streamed`` asks for the smallest from the start.
+
+    Raises OutOfMemory with the number that would be needed where not even the smallest fits.
+    """
+    chosen = Plan(demand, _MOST_WINDOWS if accelerator and not streamed else 1, FRAMES, streamed, streamed)
+    while chosen.needed_bytes > _RESERVE * available:
+        network = chosen.demand.network_bytes(chosen.windows_at_once)
+        coding_is_larger = demand.coding_bytes(chosen.frames_at_once) > network
+        smaller = chosen.smaller_coding() if coding_is_larger else chosen.smaller_network()
+        if smaller is None:
+            raise too_little(demand, available)
+        chosen = smaller
+    return chosen
+
+
+def too_little(demand: Demand, available: int, tried: bool = False) -> OutOfMemory:
+    """The error where not even the smallest way fits; ``tried`` where it looked as if it would."""
+    needed = Plan(demand, 1, 1, True, True).needed_bytes
+    amount = f"more than {_size(max(needed, available))}" if tried else _size(needed)
+    return OutOfMemory(
+        "out_of_memory",
+        f"Geo4D at {demand.width} x {demand.height} needs {amount} in the smallest way it can run; "
+        f"{_size(available)} are free.",
+        "Close other programs, or use another device.",
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:.0f} MiB"
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether ``error`` says that memory has ended; on a CPU the allocator has no error type of its own."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_COMPLAINTS)
+
+
+_CPU_COMPLAINTS = ("can't allocate memory", "not enough memory", "could not create a memory", "bad_alloc")
 
 
 def free_bytes(device: torch.device) -> int:
+    """What can still be had on ``device``: of the machine, of its container, of this process."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    figures = [figure for figure in (_machine_bytes(), _container_bytes(), _process_bytes()) if figure is not None]
+    return min(figures, default=_SPARE)
+
+
+def _machine_bytes() -> int | None:
+    if os.name == "nt":
+
+        class Status(ctypes.Structure):
+            _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
+                (name, ctypes.c_ulonglong) for name in ("total", "free", "a", "b", "c", "d", "e")
+            ]
+
+        status = Status(length=ctypes.sizeof(Status))
+        known = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return status.free if known else None
+    return _figure("/proc/meminfo", "MemAvailable:")
+
+
+def _container_bytes() -> int | None:
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # no such figure on this system
-        return 8 << 30
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return None
+    cached = _figure("/sys/fs/cgroup/memory.stat", "inactive_file", unit=1) or 0  # given back when it is wanted
+    return None if limit == "max" else max(0, int(limit) - used + cached)
 
 
-def plan(unet: UNetConfig, vae: VAEConfig, height: int, width: int, frames: int, itemsize: int, available: int) -> Plan:
-    """The largest number of frames at once that fits ``available`` bytes.
-
-    Raises OutOfMemory with the number that would be needed where not even one frame at a time fits.
-    """
-    least = network_bytes(unet, height, width, frames, itemsize)
-    batch = frames
-    while True:
-        needed = max(least, decoder_bytes(vae, height, width, batch, itemsize))
-        if needed <= _RESERVE * available:
-            return Plan(batch, needed)
-        if batch == 1:
-            raise too_little(needed, available, width, height)
-        batch = (batch + 1) // 2
+def _process_bytes() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit, used = resource.getrlimit(resource.RLIMIT_AS)[0], address_space()
+    return None if limit == resource.RLIM_INFINITY or used is None else max(0, limit - used)
 
 
-def too_little(needed: int, available: int, width: int, height: int) -> OutOfMemory:
-    return OutOfMemory(
-        "out_of_memory",
-        f"Geo4D at {width} x {height} needs {needed / 2**30:.1f} GiB beside its weights; "
-        f"{available / 2**30:.1f} GiB are free.",
-        "Choose a smaller working size, close other programs, or use another device.",
-    )
+def address_space() -> int | None:
+    """Bytes of addresses that this process has taken, which is what a limit on it counts."""
+    return _figure("/proc/self/status", "VmSize:")
+
+
+def _figure(path: str, name: str, unit: int = 1024) -> int | None:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * unit for line in lines if line.startswith(name)), None)

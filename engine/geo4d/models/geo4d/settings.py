@@ -6,6 +6,8 @@ from typing import Literal
 from .modalities import SKY_TOLERANCE
 from .sampler import Guidance
 
+SIZE_MULTIPLE = 64  # of pixels: the network halves latents three times
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -48,7 +50,8 @@ def working_size(width: int, height: int, pixels: int = 512 * 320) -> tuple[int,
     What is left of the difference is a horizontal stretch that separate focal lengths in x and y describe exactly.
     """
     ratio = width / height
-    candidates = [(w, h) for w in range(128, 2049, 64) for h in range(128, 2049, 64)]
+    sides = range(SIZE_MULTIPLE, 2049, SIZE_MULTIPLE)
+    candidates = [(w, h) for w in sides for h in sides]
     near = [size for size in candidates if 0.75 <= size[0] * size[1] / pixels <= 1.25]
     if not near:
         raise ValueError(f"no working size of about {pixels} pixels for {width} x {height}")

@@ -109,16 +109,23 @@ class UNet(nn.Module):
         With 16 image tokens a frame every frame sees its own; any other number is seen by all frames. The
         context of the released model never changes, so one call serves a whole run.
         """
-        text, image = context[:, :TEXT_TOKENS], context[:, TEXT_TOKENS:]
-        if image.shape[1] == frames * IMAGE_TOKENS:
-            image = image.reshape(-1, IMAGE_TOKENS, image.shape[-1])
+        text, image = split_context(context, frames)
         return [layer.project(text, image) for layer in self._spatial]
 
-    def embed(self, timesteps: Tensor, fs: Tensor | None) -> Tensor:
+    def blocks(self) -> list[nn.Module]:
+        """The network cut into modules that compute one after another; together they hold all its weights."""
+        stages = [*self.input_blocks, self.init_attn, self.middle_block, *self.output_blocks]
+        return [self.time_embed, self.fps_embedding, *(layer for stage in stages for layer in stage), self.out]
+
+    def spatial(self) -> list[SpatialTransformer]:
+        """Those that attend to the context, in the order of the network."""
+        return self._spatial
+
+    def embed(self, timesteps: Tensor, fs: Tensor | None, dtype: torch.dtype) -> Tensor:
         """(B, E) embedding of time steps (B,) and frame rates (B,), by default 24."""
         if fs is None:
             fs = torch.full_like(timesteps, self.config.default_fs)
-        width, dtype = self.config.model_channels, self.time_embed[0].weight.dtype
+        width = self.config.model_channels
         time = self.time_embed(sinusoids(timesteps, width).to(dtype))
         return time + self.fps_embedding(sinusoids(fs, width).to(dtype))
 
@@ -128,7 +135,7 @@ class UNet(nn.Module):
         batch, _, frames = x.shape[:3]
         if isinstance(context, Tensor):
             context = self.project_context(context, frames)
-        given = Conditions(self.embed(timesteps, fs), frames, context)
+        given = Conditions(self.embed(timesteps, fs, x.dtype), frames, context)
         h = x.transpose(1, 2).flatten(0, 1)
         skips = []
         for index, stage in enumerate(self.input_blocks):
@@ -140,6 +147,14 @@ class UNet(nn.Module):
         for stage in self.output_blocks:
             h = stage(torch.cat([h, skips.pop()], dim=1), given)
         return self.out(h).unflatten(0, (batch, frames)).transpose(1, 2)
+
+
+def split_context(context: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Text tokens (B, 77, C) and image tokens of a context: (B*T, 16, C) where there are 16 a frame, else (B, L, C)."""
+    text, image = context[:, :TEXT_TOKENS], context[:, TEXT_TOKENS:]
+    if image.shape[1] == frames * IMAGE_TOKENS:
+        image = image.reshape(-1, IMAGE_TOKENS, image.shape[-1])
+    return text, image
 
 
 def sinusoids(values: Tensor, dim: int) -> Tensor:
