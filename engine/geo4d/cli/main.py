@@ -8,13 +8,14 @@ import sys
 from .. import __version__
 from ..errors import EXIT_BAD_REQUEST, EXIT_FAILED, EXIT_OK, GeoError, OutOfMemory
 from ..scene.reader import SceneError
-from . import doctor, evaluate, export, models, reconstruct
+from . import doctor, evaluate, export, models, reconstruct, train
 
 COMMANDS = {
     "reconstruct": reconstruct,
     "evaluate": evaluate,
     "export": export,
     "models": models,
+    "train": train,
     "doctor": doctor,
 }
 

@@ -20,6 +20,7 @@ from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
 from .flow import DenseFlow
 from .neighbours import MAX_GAP_S, choose_neighbours, short_gap
+from .network import LearnedDepth
 from .network_input import NetworkInput, network_input
 from .plane_sweep import Features, sweep
 from .track_evidence import collect
@@ -45,6 +46,7 @@ def estimate_depth(
     size: tuple[int, int],
     progress: Progress,
     have: Set[int] = frozenset(),
+    network: LearnedDepth | None = None,
 ) -> Iterator[tuple[int, DepthFrame]]:
     """Depth maps of a shot, one frame after the other.
 
@@ -53,6 +55,7 @@ def estimate_depth(
     shot, solve, tracks : the footage, its cameras (one a frame) and its long tracks (may be empty).
     size : (w, h) of the maps, see :func:`depth_size`.
     have : positions whose maps exist already; they are not made again.
+    network : the depth network that corrects the untrained depth; None leaves it as it is.
 
     Yields
     ------
@@ -66,7 +69,7 @@ def estimate_depth(
         return
     progress.advance("depth", total - len(missing), total)
     frames = read_working_frames(shot, solve, size)
-    maker = DepthMaker(frames, solve, tracks, np.asarray(shot.times, dtype=np.float64))
+    maker = DepthMaker(frames, solve, tracks, np.asarray(shot.times, dtype=np.float64), network)
     for done, i in enumerate(missing, start=total - len(missing) + 1):
         frame = maker.frame(i) if solve.motion == "moving" else maker.still(i)
         yield i, frame
@@ -76,8 +79,16 @@ def estimate_depth(
 class DepthMaker:
     """Depth of single frames of one shot."""
 
-    def __init__(self, frames: WorkingFrames, solve: Solve, tracks: Tracks, times: np.ndarray):
+    def __init__(
+        self,
+        frames: WorkingFrames,
+        solve: Solve,
+        tracks: Tracks,
+        times: np.ndarray,
+        network: LearnedDepth | None = None,
+    ):
         self.frames = frames
+        self.network = network
         self.times = times
         points = solve.points[np.all(np.isfinite(solve.points), axis=1)] if len(solve.points) else np.zeros((0, 3))
         rng = np.random.default_rng(0)
@@ -103,7 +114,9 @@ class DepthMaker:
         if composition is None:
             empty = np.zeros(self.frames.rgb.shape[1:3], dtype=np.float32)
             return DepthFrame(empty, empty.copy(), self.measurement(i).moving)
-        return composition.frame()
+        if self.network is None:
+            return composition.frame()
+        return self.network.refine(composition, *self.network_tensors(i, composition))
 
     def composition(self, i: int) -> Composition | None:
         """Untrained depth of frame i from its own measurement and its neighbours'; None where nothing was measured."""

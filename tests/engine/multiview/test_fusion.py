@@ -81,7 +81,7 @@ def test_every_frame_is_measured_once(monkeypatch):
         rgb = np.zeros((40, 48, 64, 3), dtype=np.uint8)
 
     maker = depth.DepthMaker.__new__(depth.DepthMaker)
-    maker.frames, maker.measured, maker.chosen = Frames(), {}, {}
+    maker.frames, maker.measured, maker.chosen, maker.network = Frames(), {}, {}, None
     asked, kept = [], []
     monkeypatch.setattr(depth.DepthMaker, "_measure", lambda self, i: asked.append(i) or measurement(4.0, weight=0.0))
     monkeypatch.setattr(depth.DepthMaker, "_anchor", lambda self, i, d, weight: None)

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...errors import BadRequest, GeoError, OutputError
 from ...progress import Progress
 from ...scene.checkpoint import replace_atomically
 from .batches import Pool
+from .export import read_onnx
 from .loss import moving_logits, training_loss
 from .network import VERSION, DepthNetwork, NetworkConfig
 
@@ -38,6 +39,7 @@ class TrainSettings:
     device: str = "cpu"
     save_every: int = 200  # steps
     config: NetworkConfig | None = None
+    start: Path | None = None  # weights (.onnx) to begin with where the folder holds no state yet
 
 
 @dataclass
@@ -52,10 +54,10 @@ class State:
 
 
 def new_state(settings: TrainSettings) -> State:
-    """Fresh weights."""
+    """Fresh weights, or those of ``settings.start``."""
     torch.manual_seed(settings.seed)
-    network = DepthNetwork(settings.config).to(settings.device)
-    average = DepthNetwork(settings.config).to(settings.device)
+    network = (read_onnx(settings.start) if settings.start else DepthNetwork(settings.config)).to(settings.device)
+    average = DepthNetwork(network.config).to(settings.device)
     average.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     return State(network, average.requires_grad_(False), optimiser)
@@ -102,8 +104,7 @@ def load_state(path: Path, settings: TrainSettings) -> State:
             f"{VERSION} with widths {wanted.widths}.",
             "Train into another folder, or use the program's version that made the file.",
         )
-    settings.config = config
-    state = new_state(settings)
+    state = new_state(replace(settings, config=config, start=None))
     state.network.load_state_dict(stored["network"])
     state.average.load_state_dict(stored["average"])
     state.optimiser.load_state_dict(stored["optimiser"])
@@ -228,10 +229,8 @@ def validate(network: DepthNetwork, clips: list[dict[str, np.ndarray]], device: 
     sums: dict[str, list[float]] = {}
     for clip in clips:
         tensors = {k: torch.from_numpy(v if v.dtype == bool else v.astype(np.float32)) for k, v in clip.items()}
-        parts = [
-            network(m[None].to(device), s[None].to(device)).cpu() for m, s in zip(tensors["maps"], tensors["sweep"], strict=True)
-        ]
-        output = torch.cat(parts)
+        pairs = zip(tensors["maps"], tensors["sweep"], strict=True)
+        output = torch.cat([network(maps[None].to(device), sweep[None].to(device)).cpu() for maps, sweep in pairs])
         valid, moving = tensors["valid"], tensors["moving"]
         found = torch.sigmoid(moving_logits(tensors["maps"], output[:, 5:])) > 0.5
         for name, log_d in (("untrained", tensors["base"]), ("learned", tensors["base"] + output[:, :4])):

@@ -1,0 +1,77 @@
+"""Train the weights that ship with the engine on procedural scenes, from nothing or on from what there is."""
+
+from pathlib import Path
+
+from ..errors import BadRequest, ModelMissing
+from .console import listen_for_cancel, reporter_for
+
+STAGES = (("examples", 5.0), ("train", 10.0))
+
+
+def add_arguments(parser) -> None:
+    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    sub = what.add_parser(
+        "depth", help="the depth network of engine tracks", description=_depth.__doc__.splitlines()[0]
+    )
+    sub.add_argument("folder", metavar="FOLDER", type=Path, help="training state, examples and weights; continued")
+    sub.add_argument("--minutes", type=float, default=60.0, help="length of this run's schedule (default 60)")
+    sub.add_argument("--steps", type=int, help="steps instead of minutes: repeatable exactly")
+    sub.add_argument("--clips", type=int, default=200, help="procedural clips to learn from (default 200)")
+    sub.add_argument("--workers", type=int, default=1, help="processes that make examples (default 1)")
+    sub.add_argument("--threads", type=int, help="threads of the training itself")
+    sub.add_argument("--learning-rate", type=float, default=1e-3)
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    sub.add_argument("--from", dest="start", metavar="WEIGHTS.onnx", type=Path, help="begin with these weights")
+    sub.add_argument("--json", action="store_true", help="JSON lines for programs")
+    sub.set_defaults(act=_depth)
+
+
+def run(arguments) -> None:
+    arguments.act(arguments)
+
+
+def _depth(arguments) -> None:
+    """Train the depth network: examples first, then the schedule, then FOLDER/depth.onnx and its figures."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ModelMissing(
+            "package_missing", "Training needs torch, which is not installed.", 'Run: pip install "geo4d[gpu]"'
+        ) from error
+    from ..training.depth import example_folder
+    from ..training.depth.batches import Pool
+    from ..training.depth.export import write_onnx
+    from ..training.depth.trainer import TrainSettings, train, validate
+
+    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadRequest("no_device", f"There is no device {arguments.device} here.", "Use --device cpu.")
+    if arguments.minutes <= 0 or arguments.clips < 1:
+        raise BadRequest(
+            "bad_arguments",
+            f"A run of {arguments.minutes:g} minutes on {arguments.clips} clips trains nothing.",
+            "Give --minutes and --clips above 0.",
+        )
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    reporter = reporter_for(arguments.json, STAGES)
+    listen_for_cancel(reporter, watch_stdin=False)
+    examples = arguments.folder / "examples"
+    example_folder.fill(examples, arguments.clips, reporter, arguments.seed, arguments.workers)
+    settings = TrainSettings(
+        arguments.folder,
+        examples,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        device=arguments.device,
+        start=arguments.start,
+    )
+    state = train(settings, reporter)
+    weights = arguments.folder / "depth.onnx"
+    write_onnx(state.average, weights, {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}"})
+    pool = Pool(examples)
+    pool.refresh()
+    figures = validate(state.average, pool.validation, arguments.device) if pool.validation else {}
+    reporter.result({"weights": str(weights), "steps": state.step, **figures})

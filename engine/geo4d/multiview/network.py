@@ -1,0 +1,55 @@
+"""The depth network behind the untrained method: weights that ship with the engine, run by OpenCV."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import ModelMissing
+from .composition import Composition
+from .depth_frame import DepthFrame
+from .network_input import MOVING, NetworkInput, fold
+
+WEIGHTS = Path(__file__).parent / "weights" / "depth.onnx"
+LARGEST_RATIO = 1.5  # of log inverse depth: how far the network may move the untrained depth
+
+
+class LearnedDepth:
+    """The network, ready to correct frames."""
+
+    def __init__(self, weights: Path = WEIGHTS):
+        try:
+            self._net = cv2.dnn.readNetFromONNX(str(weights))
+        except cv2.error as error:
+            raise ModelMissing(
+                "weights_unreadable",
+                f"The weights of the depth network at {weights} cannot be read: {error}.",
+                "Install the program again; without the file the untrained method is used.",
+            ) from error
+        self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+
+    def output(self, maps: np.ndarray, sweep: np.ndarray) -> np.ndarray:
+        """Raw output (9, h, w) for maps (27, h, w) and sweep (33, h / 2, w / 2)."""
+        self._net.setInput(np.ascontiguousarray(maps[None]), "maps")
+        self._net.setInput(np.ascontiguousarray(sweep[None]), "sweep")
+        return self._net.forward()[0]
+
+    def refine(self, composition: Composition, tensors: NetworkInput, sweep: np.ndarray) -> DepthFrame:
+        """The untrained result, corrected."""
+        h, w = composition.d.shape
+        output = self.output(tensors.maps, sweep)
+        ratio = np.clip(fold(output[:4])[:h, :w], -LARGEST_RATIO, LARGEST_RATIO)
+        d = composition.d * np.exp(ratio)
+        error = np.exp(np.clip(output[4], -6, 2))  # expected absolute error of log depth
+        confidence = np.repeat(np.repeat(confidence_of(error), 2, 0), 2, 1)[:h, :w]
+        before = np.clip(tensors.maps[MOVING], 0.02, 0.98)
+        logit = np.log(before / (1 - before)) + output[5:]
+        moving = 1 / (1 + np.exp(-fold(logit)[:h, :w]))
+        return DepthFrame(
+            (1 / np.maximum(d, 1e-12)).astype(np.float32), confidence.astype(np.float32), moving.astype(np.float32)
+        )
+
+
+def confidence_of(error: np.ndarray) -> np.ndarray:
+    """Confidence 0..1 of an expected relative error of depth: a half at 5 %."""
+    return 1 / (1 + (error / 0.05) ** 1.5)
