@@ -1,9 +1,13 @@
-"""Long corner tracks: grid-balanced corners followed by pyramidal Lucas-Kanade with a forward-backward check.
+"""Long corner tracks: grid-balanced corners followed by pyramidal Lucas-Kanade with forward-backward checks.
+
+A track must return from frame to frame, and it must also agree with itself some frames ago: tracks that slide along
+an edge or an occlusion do so by little in every frame, and only the longer look finds them out.
 
 Positions inside this module are in pixels of the working image with pixel *centres* at integers (OpenCV's
 convention); :mod:`geo4d.tracking.track` turns them into footage pixels.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +23,8 @@ class KltSettings:
     window: int = 21  # side of the Lucas-Kanade window, pixels
     levels: int = 4  # pyramid levels above the base
     max_fb_error_px: float = 0.7  # forward-backward error at which a track is cut
+    memory: int = 8  # frames back to which a track is compared with itself
+    max_slide_px: float = 0.7  # disagreement with itself at which a track is cut
     min_eigen: float = 2e-4  # least structure-tensor eigenvalue per pixel (grey levels squared / 255^2)
     spacing: int = 7  # least distance between corners, pixels
 
@@ -42,6 +48,7 @@ class CornerTracker:
         self.born = self.ids
         self._velocity = np.zeros((0, 2), dtype=np.float32)
         self._previous = None
+        self._past = deque(maxlen=self.settings.memory)  # (image, ids, xy) of the last frames, oldest first
         self._next_id = 0
 
     def advance(self, gray: np.ndarray) -> None:
@@ -50,6 +57,7 @@ class CornerTracker:
             self._follow(gray)
         self._previous = gray
         self._replenish(gray)
+        self._past.append((gray, self.ids, self.xy))
 
     def _follow(self, gray: np.ndarray) -> None:
         s = self.settings
@@ -81,8 +89,35 @@ class CornerTracker:
         )
         good = (ok.ravel() == 1) & (ok2.ravel() == 1) & (error < s.max_fb_error_px) & inside
         good &= self._apart(ahead, good)
+        good[good] = self._steady(gray, self.ids[good], ahead[good])
         self._velocity = (ahead - self.xy)[good]
         self.ids, self.xy, self.fb_error = self.ids[good], ahead[good], error[good].astype(np.float32)
+
+    def _steady(self, gray: np.ndarray, ids: np.ndarray, xy: np.ndarray) -> np.ndarray:
+        """False for tracks (K,) at ``xy`` (K, 2) that are not where the picture around their past place now is."""
+        s = self.settings
+        steady, todo = np.ones(len(ids), dtype=bool), np.ones(len(ids), dtype=bool)
+        # The last entry is the previous frame, which _follow has looked at already.
+        for past_gray, past_ids, past_xy in list(self._past)[:-1]:
+            at = np.minimum(np.searchsorted(past_ids, ids), max(len(past_ids) - 1, 0))
+            mine = np.flatnonzero(todo & (past_ids[at] == ids)) if len(past_ids) else np.zeros(0, dtype=int)
+            if not len(mine):
+                continue
+            todo[mine] = False
+            then, now = past_xy[at[mine]], np.ascontiguousarray(xy[mine])
+            for a, b, start, end in ((past_gray, gray, then, now), (gray, past_gray, now, then)):
+                found, ok, _ = cv2.calcOpticalFlowPyrLK(
+                    a,
+                    b,
+                    start,
+                    end.copy(),
+                    winSize=(s.window, s.window),
+                    maxLevel=0,
+                    criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01),
+                    flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+                )
+                steady[mine] &= (ok.ravel() == 1) & (np.linalg.norm(found - end, axis=1) < s.max_slide_px)
+        return steady
 
     def _apart(self, xy: np.ndarray, good: np.ndarray) -> np.ndarray:
         """False for the younger of two tracks that have run onto the same spot (one of them has slipped)."""
