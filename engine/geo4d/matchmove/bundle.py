@@ -69,6 +69,28 @@ def adjust_bundle(
     return best
 
 
+def lens_sigma(bundle: Bundle, free: Freedom, loss_px: float) -> tuple[float, float]:
+    """Standard deviations of the focal length (relative; with a zoom the median over frames) and of k1.
+
+    From the curvature of the adjusted cost, everything else free to follow. The errors of a track in neighbouring
+    frames are alike, so that a track counts as one observation in each eighth of its frames at most.
+    """
+    bundle, terms = _evaluated(bundle, loss_px, free)
+    plan = _Plan(bundle)
+    system = _System(plan, bundle, terms, free, loss_px)
+    S, _, _ = system.reduced(1e-9)
+    covariance = np.linalg.inv(S)
+    e2 = np.minimum(np.sum(terms.r**2, axis=1), (10 * loss_px) ** 2)
+    weight = 1 / (loss_px**2 + e2)
+    variance = float(np.sum(weight * e2)) / max(1, 2 * len(e2) - len(S) - 3 * len(plan.tracks))
+    length = np.diff(plan.begin)
+    alike = float(np.sum(length) / np.sum(np.minimum(length, 8)))
+    cut = system.frames * system.block
+    sigma = np.sqrt(np.maximum(np.diag(covariance) * variance * alike, 0))
+    focal = sigma[6:cut:7] if free.zoom else sigma[cut : cut + 1] if free.focal else np.zeros(1)
+    return float(np.median(focal)), float(sigma[-1]) if free.k1 else 0.0
+
+
 @dataclass
 class _Terms:
     """Residuals of a bundle: pixels (M, 2), log depth (M,), camera-space points (M, 3), and their costs."""
@@ -216,6 +238,18 @@ class _System:
 
     def step(self, damping: float):
         """Changes: (frames, block) of cameras, (shared,) of the lens, (N, 3) of points."""
+        S, b, L = self.reduced(damping)
+        x = -np.linalg.solve(S, b)
+        cut = self.frames * self.block
+        cameras, shared = x[:cut].reshape(self.frames, self.block), x[cut:]
+        moved = np.einsum("mbi,mb->mi", self.W, cameras[self.frame])
+        pull = self.h + np.add.reduceat(moved, self.plan.begin[:-1]) + np.einsum("nsi,s->ni", self.Ws, shared)
+        points = np.zeros((self.count, 3))
+        points[self.plan.tracks] = -np.einsum("nij,nkj,nk->ni", L, L, pull)
+        return cameras, shared, points
+
+    def reduced(self, damping: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Normal matrix and right side of cameras and lens without the points, and the points' inverse roots."""
         F, B, s, plan = self.frames, self.block, self.shared, self.plan
         diagonal = np.arange(3)
         V = self.V.copy()
@@ -245,13 +279,7 @@ class _System:
             S[lens, lens] -= cut[inner:, inner:]
             b[here] -= toward[:inner]
             b[lens] -= toward[inner:]
-        x = -np.linalg.solve(S, b)
-        cameras, shared = x[: F * B].reshape(F, B), x[F * B :]
-        moved = np.einsum("mbi,mb->mi", self.W, cameras[self.frame])
-        pull = self.h + np.add.reduceat(moved, plan.begin[:-1]) + np.einsum("nsi,s->ni", self.Ws, shared)
-        points = np.zeros((self.count, 3))
-        points[plan.tracks] = -np.einsum("nij,nkj,nk->ni", L, L, pull)
-        return cameras, shared, points
+        return S, b, L
 
 
 def _projection_jacobian(p: np.ndarray, lens: Intrinsics) -> tuple[np.ndarray, np.ndarray]:

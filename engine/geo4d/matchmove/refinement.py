@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..geometry.camera import Intrinsics
 from ..progress import Progress
 from ..tracking.tracks import Tracks
 from . import held_out
@@ -37,7 +36,7 @@ def refine(
     tracks: Tracks,
     progress: Progress,
     depth=None,
-    focal_px: float | None = None,
+    fixed_focal: bool = False,
 ) -> Solve:
     """The solve, adjusted to the tracks; fills ``tracks.static``, ``tracks.xyz`` and ``tracks.error_px``.
 
@@ -47,7 +46,7 @@ def refine(
     tracks : long tracks of the same frames.
     depth : where a model made ``solve``: an object with ``frame(i) -> DepthFrame`` or a function of i, maps in
         ``solve``'s world and cameras. A soft prior for the points and their first guess.
-    focal_px : focal length in footage pixels where the user knows it: held.
+    fixed_focal : the focal length of ``solve`` is known and stays.
 
     Returns
     -------
@@ -59,9 +58,9 @@ def refine(
     training = part(tracks, ~held)
     given = as_grown(solve)
     if solve.motion == "moving" and is_static(Observations(training)):
-        refined = hold_still(solve, training, focal_px, progress)
+        refined = hold_still(solve, training, progress)
     elif solve.motion == "moving":
-        refined = adjust_moving(solve, training, depth, focal_px, progress)
+        refined = adjust_moving(solve, training, depth, fixed_focal, progress)
     else:
         refined = None
     before = held_out.robust_error(tracks, held, solve.c2w, solve.lenses())
@@ -104,23 +103,23 @@ def all_points(grown: Grown, tracks: Tracks) -> np.ndarray:
     return points_or_directions(t, f, xy, grown.c2w, grown.lens, len(tracks), tracks.working_scale)
 
 
-def hold_still(solve: Solve, training: Tracks, focal_px: float | None, progress: Progress) -> Grown:
+def hold_still(solve: Solve, training: Tracks, progress: Progress) -> Grown:
     """A camera that the tracks show to stand still, at the middle one of ``solve``'s poses."""
     progress.log("refinement: the camera stands still")
-    held = hold(training, focal_px or float(np.median(solve.fx)), progress)
+    held = hold(training, float(np.median(solve.fx)), progress)
     middle = np.median(solve.c2w[:, :3, 3], axis=0)
     nearest = int(np.argmin(np.linalg.norm(solve.c2w[:, :3, 3] - middle, axis=1)))
     c2w = np.tile(solve.c2w[nearest], (len(solve), 1, 1))
     return replace(held, c2w=c2w)
 
 
-def adjust_moving(solve: Solve, training: Tracks, depth, focal_px: float | None, progress: Progress) -> Grown | None:
+def adjust_moving(solve: Solve, training: Tracks, depth, fixed_focal: bool, progress: Progress) -> Grown | None:
     """Cameras and lens adjusted to the training tracks; None where too little agrees to adjust anything."""
     scale = training.working_scale
     t, f, xy = training.track, training.frame, training.xy.astype(np.float64)
     count = len(training)
     picked = thin(training, np.arange(len(solve)), PER_FRAME)[t]
-    lens = solve.lenses() if focal_px is None else with_focal(solve.lenses(), focal_px)
+    lens = solve.lenses()
     z, moving = sample_depth(training, solve, depth) if depth is not None else (None, None)
     points = guided_points(training, solve, z) if depth is not None else np.full((count, 3), np.nan)
     blank = ~np.isfinite(points[:, 0])
@@ -130,7 +129,7 @@ def adjust_moving(solve: Solve, training: Tracks, depth, focal_px: float | None,
         seen = np.maximum(np.bincount(t, minlength=count), 1)
         picked &= (np.bincount(t, moving, minlength=count) / seen < 0.8)[t]
     c2w, used = solve.c2w.copy(), None
-    free = Freedom(focal=focal_px is None, k1=lens.k1 != 0.0)
+    free = Freedom(focal=not fixed_focal, k1=lens.k1 != 0.0)
     loss = max(LOSS_PX * scale, typical_error(points, training, c2w, lens))
     rounds = 0
     while True:
@@ -159,11 +158,6 @@ def adjust_moving(solve: Solve, training: Tracks, depth, focal_px: float | None,
         "triangulation_angle_deg": round(float(np.nanmedian(triangulation_angles(points, t, f, c2w)[t[used]])), 3),
     }
     return Grown("moving", c2w, source.astype(np.uint8), points, lens, error, statistics)
-
-
-def with_focal(lens: Intrinsics, focal_px: float) -> Intrinsics:
-    """The same lenses at the focal length ``focal_px``; pixels keep their aspect."""
-    return replace(lens, fx=np.full_like(lens.fx, focal_px), fy=lens.fy / lens.fx * focal_px)
 
 
 def typical_error(points, tracks: Tracks, c2w, lens) -> float:
