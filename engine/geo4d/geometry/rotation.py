@@ -46,6 +46,27 @@ def rotation_matrices(q: np.ndarray) -> np.ndarray:
     return R
 
 
+def rotations_from_vectors(v: np.ndarray) -> np.ndarray:
+    """Rotation vectors (..., 3), axis times angle in radians, to matrices (..., 3, 3) (Rodrigues)."""
+    v = np.asarray(v, dtype=np.float64)
+    angle = np.linalg.norm(v, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(v, -1, 0)
+    o = np.zeros_like(x)
+    K = np.stack([o, -z, y, z, o, -x, -y, x, o], axis=-1).reshape(*v.shape[:-1], 3, 3)
+    small = angle < 1e-6
+    safe = np.where(small, 1.0, angle)
+    a = np.where(small, 1.0 - angle**2 / 6, np.sin(safe) / safe)
+    b = np.where(small, 0.5 - angle**2 / 24, (1 - np.cos(safe)) / safe**2)
+    return np.eye(3) + a * K + b * (K @ K)
+
+
+def mean_rotation(R: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The rotation (3, 3) closest to rotations (N, 3, 3) in the chordal sense."""
+    total = (R if weights is None else R * weights[:, None, None]).sum(0)
+    U, _, Vt = np.linalg.svd(total)
+    return U @ np.diag([1.0, 1.0, np.sign(np.linalg.det(U @ Vt)) or 1.0]) @ Vt
+
+
 def slerp(q0: np.ndarray, q1: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Spherical interpolation between two unit quaternions at parameters t (N,) in 0..1: (N, 4)."""
     t = np.atleast_1d(np.asarray(t, dtype=np.float64))

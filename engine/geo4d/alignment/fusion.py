@@ -1,0 +1,144 @@
+"""Depth of every pixel from all windows and modalities that saw it, given cameras; one window in memory at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..models.prediction import Prediction
+from ..progress import Progress
+from .adjustment import Spreads
+from .disparity import DisparityFits
+from .evidence import WindowMaps, window_maps
+from .registration import World
+from .samples import Samples
+
+_FARTHEST = 6e4  # half precision ends there; the world's median depth is 1
+_NEAREST = 1e-3
+_USUAL_SPREAD = 0.02  # of log depth, where only one window says anything
+_LOOSE = 0.1  # relative uncertainty at which a depth deserves half the confidence
+_WIDTH = 2.0  # of the Cauchy loss, in spreads
+
+
+@dataclass
+class Maps:
+    """Maps of F frames, float16."""
+
+    depth: np.ndarray  # (F, h, w), 0 = none
+    confidence: np.ndarray
+    dynamic: np.ndarray  # what the model predicted, 0 where it predicted nothing
+
+
+class _Frame:
+    """What windows have said of one frame so far: C candidates of P pixels."""
+
+    def __init__(self):
+        self.log_depth: list[np.ndarray] = []
+        self.information: list[np.ndarray] = []  # inverse variance of the log depth, 0 = none
+        self.sureness: list[np.ndarray] = []  # the network's own, of point candidates
+        self.dynamic: list[np.ndarray] = []
+
+
+def fuse(
+    predictions: Sequence[Prediction],
+    samples: Samples,
+    world: World,
+    spreads: Spreads,
+    fits: DisparityFits | None,
+    progress: Progress,
+) -> Maps:
+    """Maps of all frames; each window that takes part is read once."""
+    F, w, h = len(samples), samples.width, samples.height
+    maps = Maps(*(np.zeros((F, h, w), dtype=np.float16) for _ in range(3)))
+    pending = np.array([sum(world.ok[g] for g in row if g >= 0) for row in samples.window])
+    waiting: dict[int, _Frame] = {}
+    y, x = (m.ravel() for m in np.indices((h, w)))
+    xy = samples.picture.positions(y, x, h, w)
+    spread = spreads.depth if samples.window.shape[1] > 1 else _USUAL_SPREAD
+    for g in range(len(predictions)):
+        if world.ok[g]:
+            prediction = predictions[g]
+            pick = (y * prediction.height // h, x * prediction.width // w)
+            same = (prediction.width, prediction.height) == (w, h)
+            window = window_maps(
+                prediction, samples.picture, samples.cameras[g], samples.assumed_focal, None if same else pick
+            )
+            positions = np.asarray(prediction.positions)
+            for t, f in enumerate(positions.tolist()):
+                if not 0 <= f < F:
+                    continue
+                _candidates(waiting.setdefault(f, _Frame()), window, t, g, f, world, xy, spread, spreads, fits)
+                pending[f] -= 1
+                if not pending[f]:
+                    depth, confidence, dynamic = _decide(waiting.pop(f))
+                    maps.depth[f], maps.confidence[f] = depth.reshape(h, w), confidence.reshape(h, w)
+                    maps.dynamic[f] = dynamic.reshape(h, w)
+        progress.advance("align", len(predictions) + g + 1, 2 * len(predictions))
+    return maps
+
+
+def _candidates(
+    frame: _Frame,
+    window: WindowMaps,
+    t: int,
+    g: int,
+    f: int,
+    world: World,
+    xy: np.ndarray,
+    spread: float,
+    spreads: Spreads,
+    fits: DisparityFits | None,
+) -> None:
+    """Add what window g says of frame f, its t-th."""
+    w2c = world.R[f].T
+    A = (world.scale[g] * w2c @ world.rotation[g]).astype(np.float32)
+    b = (w2c @ (world.shift[g] - world.c[f])).astype(np.float32)
+    Y = window.points[t] @ A.T + b
+    said = (window.weight[t] > 0) & (Y[:, 2] > _NEAREST) & (Y[:, 2] < _FARTHEST)
+    z = np.where(said, Y[:, 2], np.float32(1.0))
+    off = Y[:, :2] / z[:, None] - xy / np.float32(world.focal[f])
+    off = (off * off).sum(1) / np.float32((3 * spreads.lateral) ** 2)
+    frame.log_depth.append(np.log(z))
+    frame.information.append(np.where(said, window.weight[t] / (1 + off) / np.float32(spread**2), np.float32(0.0)))
+    frame.sureness.append(window.weight[t])
+    if window.dynamic is not None:
+        frame.dynamic.append(window.dynamic[t])
+    if fits is not None and fits.ok[g] and window.disparity is not None:
+        D = window.disparity[t]
+        inverse = np.float32(fits.scale[g]) * D + np.float32(fits.shift[g])
+        said = (D > 0) & (inverse > 1 / _FARTHEST) & (inverse < 1 / _NEAREST)
+        inverse = np.where(said, inverse, np.float32(1.0))
+        frame.log_depth.append(-np.log(inverse))
+        # A spread of inverse depth is one of log depth that grows with distance.
+        spread2 = (np.float32(fits.spread) / inverse) ** 2 + np.float32(1e-6)
+        frame.information.append(np.where(said, 1 / spread2, np.float32(0.0)))
+
+
+def _decide(frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Depth (0 = none), confidence and predicted motion (P,) of a frame from all its candidates."""
+    log_depth, information = np.stack(frame.log_depth), np.stack(frame.information)
+    said = information > 0
+    count = said.sum(0)
+    known = 2 * count >= len(log_depth)
+    middle = _middle(log_depth, said, count)
+    for _ in range(2):
+        off2 = (log_depth - middle) ** 2 * information / np.float32(_WIDTH**2)
+        agreed = information / (1 + off2)
+        total = np.maximum(agreed.sum(0), np.float32(1e-12))
+        middle = np.where(count > 0, (agreed * log_depth).sum(0) / total, 0)
+    depth = np.where(known, np.exp(middle), 0).astype(np.float32)
+    # Spread of those that agree, at least what they claim of themselves.
+    variance = (agreed * (log_depth - middle) ** 2).sum(0) / total + 1 / total
+    agreement = total / np.maximum(information.sum(0), np.float32(1e-12))
+    sureness = np.minimum(np.mean(frame.sureness, axis=0), 1)
+    confidence = np.sqrt(sureness) * agreement * (count / len(log_depth)) / (1 + variance / np.float32(_LOOSE**2))
+    dynamic = np.mean(frame.dynamic, axis=0) if frame.dynamic else np.zeros_like(depth)
+    return depth, np.clip(np.where(known, confidence, 0), 0, 1), dynamic
+
+
+def _middle(values: np.ndarray, said: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Median (P,) over the first axis of values (C, P) where ``said``."""
+    order = np.sort(np.where(said, values, np.float32(np.inf)), axis=0)
+    low = np.take_along_axis(order, (np.maximum(count - 1, 0) // 2)[None], axis=0)[0]
+    high = np.take_along_axis(order, np.minimum(count // 2, len(values) - 1)[None], axis=0)[0]
+    return np.where(count > 0, 0.5 * (low + np.where(count > 0, high, low)), 0)

@@ -1,0 +1,139 @@
+"""Whether the camera travels, only turns, or stands still, as far as the predictions can tell.
+
+Windows that hold the same frame disagree on its camera by some pixels. A camera path that moves the picture by no
+more than that, and fits as well when it is held, is held: a wrong tremble is worse than none.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry.rotation import mean_rotation
+from ..matchmove.solve import Motion
+from .adjustment import Freedom, Options, Spreads, adjust, window_depths
+from .registration import LocalCameras, World
+from .resection import camera_points, pose_jacobian
+from .samples import Samples
+
+_FLOOR = 4e-4  # of the longer side: a picture that moves less stands still (half a pixel of 1280)
+_CEILING = 1e-2  # no predictions are bad enough to hold a camera that moves the picture by more
+_WITHIN = 2.0  # times the windows' disagreement
+_WORSE = 1.1  # growth of the residuals that a held camera may cost
+_POINTS = 150
+FREEDOM: dict[Motion, Freedom] = {"moving": "pose", "tripod": "rotation", "static": "none"}
+
+
+@dataclass
+class Excursion:
+    """How far the picture moves, in units of the longer side."""
+
+    whole: float  # by the camera's path
+    parallax: float  # by its travel alone, no turn making up for it
+    doubt: float  # by which windows disagree on a frame's camera
+    parallax_doubt: float
+
+
+def recognise(
+    samples: Samples, world: World, local: LocalCameras, spreads: Spreads, options: Options
+) -> tuple[Motion, World, Spreads, Excursion]:
+    """The camera's motion, and the world adjusted again with what it does not do held."""
+    seen = excursion(samples, world, local)
+    chain = np.sqrt(1 + world.ok.sum() / 8)  # errors of windows placed on one another add up like steps of a walk
+    for motion, moved, doubt in (
+        ("static", seen.whole, seen.doubt),
+        ("tripod", seen.parallax, seen.parallax_doubt),
+    ):
+        if moved < min(max(_FLOOR, _WITHIN * doubt * chain), _CEILING):
+            held, held_spreads = hold(samples, world, local, motion, options)
+            if held_spreads.lateral < _WORSE * spreads.lateral and held_spreads.depth < _WORSE * spreads.depth + 1e-3:
+                return motion, held, held_spreads, seen
+    return "moving", world, spreads, seen
+
+
+def hold(
+    samples: Samples, world: World, local: LocalCameras, motion: Motion, options: Options
+) -> tuple[World, Spreads]:
+    """The world with a camera that keeps its place (``tripod``) or its pose (``static``), adjusted."""
+    world = world.copy()
+    posed = np.flatnonzero(world.posed)
+    world.c[:] = np.median(world.c[posed], axis=0)
+    if motion == "static":
+        world.R[:] = mean_rotation(world.R[posed])
+    for g in np.flatnonzero(world.ok):
+        f, m = samples.frames[g], samples.slots[g]
+        turn = world.R[f] @ np.swapaxes(local.R[f, m], 1, 2)
+        world.rotation[g] = mean_rotation(turn)
+        centre = np.median(local.c[f, m], axis=0)
+        world.shift[g] = world.c[0] - world.scale[g] * world.rotation[g] @ centre
+    held = Options(FREEDOM[motion], options.focal_known, options.zoom)
+    return adjust(samples, world, held)
+
+
+def excursion(samples: Samples, world: World, local: LocalCameras) -> Excursion:
+    """How far the adjusted path and the windows' disagreement move the picture."""
+    posed = np.flatnonzero(world.posed)
+    rays, depth = _points(samples, world, posed)
+    R0, c0 = mean_rotation(world.R[posed]), np.median(world.c[posed], axis=0)
+    whole = _displacement(rays, depth, world.R[posed], world.c[posed], R0[None], c0[None])
+    parallax = _parallax(rays, depth, world.R[posed], world.c[posed], c0[None])
+    doubts, parallax_doubts = [], []
+    for m in range(samples.window.shape[1]):
+        g = samples.window[posed, m]
+        use = (g >= 0) & world.ok[np.maximum(g, 0)] & (local.share[posed, m] > 0)
+        if not use.any():
+            continue
+        f, g = posed[use], g[use]
+        R = world.rotation[g] @ local.R[f, m]
+        c = world.scale[g, None] * (world.rotation[g] @ local.c[f, m][..., None])[..., 0] + world.shift[g]
+        doubts.append(_displacement(rays[use], depth[use], world.R[f], world.c[f], R, c))
+        parallax_doubts.append(_parallax(rays[use], depth[use], world.R[f], world.c[f], c))
+    focal = float(np.median(world.focal[posed]))
+    return Excursion(
+        focal * float(np.percentile(whole, 95)),
+        focal * float(np.percentile(parallax, 95)),
+        focal * float(np.median(np.concatenate(doubts))),
+        focal * float(np.median(np.concatenate(parallax_doubts))),
+    )
+
+
+def _points(samples: Samples, world: World, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rays (f, n, 3) with z = 1 and depth (f, n), 0 = none, of some pixels of each frame."""
+    some = np.linspace(0, len(samples.xy) - 1, min(_POINTS, len(samples.xy))).astype(int)
+    depth = np.zeros((len(frames), len(some)), dtype=np.float32)
+    for m in range(samples.window.shape[1]):
+        g = samples.window[frames, m]
+        use = np.flatnonzero((g >= 0) & world.ok[np.maximum(g, 0)])
+        if len(use):
+            z, w = window_depths(samples, world, frames[use], np.full(len(use), m))
+            here = np.where(w > 0, z, 0)[:, some]
+            depth[use] = np.where(depth[use] > 0, depth[use], here)
+    xy = samples.xy[some] / world.focal[frames][:, None, None]
+    return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1).astype(np.float32), depth
+
+
+def _displacement(rays, depth, R, c, R0, c0) -> np.ndarray:
+    """Median distance (f,) in slopes between where cameras (R, c) and (R0, c0) see the points of the former."""
+    X = (rays * depth[..., None]) @ np.swapaxes(R, 1, 2) + c[:, None]
+    Y = camera_points(X, np.broadcast_to(R0, R.shape), np.broadcast_to(c0, c.shape))
+    return _median_length(Y[..., :2] / np.maximum(Y[..., 2:], 1e-3) - rays[..., :2], depth)
+
+
+def _parallax(rays, depth, R, c, c0) -> np.ndarray:
+    """The same for a shift of the camera alone, less the turn that makes up for it best."""
+    shift = (np.swapaxes(R, 1, 2) @ (c - c0)[..., None])[..., 0]
+    z = np.where(depth > 0, depth, 1.0)
+    p = rays[..., :2]
+    J = pose_jacobian(p.astype(np.float64), z.astype(np.float64))
+    J = np.where((depth > 0)[:, None, :, None], J, 0.0).reshape(len(p), -1, 6)
+    flow = (J[..., 3:] @ shift[..., None])[..., 0]
+    turn = J[..., :3]
+    normal = np.swapaxes(turn, 1, 2) @ turn + 1e-9 * np.eye(3)
+    made_up = (turn @ np.linalg.solve(normal, np.swapaxes(turn, 1, 2) @ flow[..., None]))[..., 0]
+    return _median_length(np.moveaxis((flow - made_up).reshape(len(p), 2, -1), 1, 2), depth)
+
+
+def _median_length(d: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    length = np.where(depth > 0, np.sqrt((d * d).sum(-1)), np.nan)
+    empty = ~(depth > 0).any(1)
+    length[empty] = 0.0
+    return np.nanmedian(length, axis=1)
