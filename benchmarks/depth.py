@@ -1,6 +1,7 @@
-"""Accuracy and cost of multi-view depth on every clip with true depth, beside one constant depth for everything.
+"""Accuracy and cost of multi-view depth, untrained and learned, beside one constant depth for everything.
 
-``python benchmarks/depth.py [CLIP ...] [--cameras solved|truth] [--every N]``. Depth is aligned by one median
+``python benchmarks/depth.py [CLIP ...] [--cameras solved|truth] [--every N] [--weights FILE]``: every clip with true
+depth. Depth is aligned by one median
 ratio a sequence and judged at all true pixels; CPU seconds count all threads.
 """
 
@@ -22,7 +23,10 @@ from geo4d.footage import open_footage
 from geo4d.geometry.camera import Intrinsics, camera_rays, pixel_grid
 from geo4d.matchmove.camera import solve_camera
 from geo4d.matchmove.solve import POSE_SOLVED, Solve
-from geo4d.multiview.depth import depth_size, estimate_depth
+from geo4d.multiview.depth import DepthMaker, depth_size, estimate_depth
+from geo4d.multiview.depth_frame import DepthFrame
+from geo4d.multiview.network import WEIGHTS, LearnedDepth
+from geo4d.multiview.working_frames import read_working_frames
 from geo4d.progress import Silent
 from geo4d.tracking.track import track_shot
 
@@ -63,7 +67,7 @@ def true_solve(truth: GroundTruth) -> Solve:
     )
 
 
-def measure(clip: Clip, cameras: str, every: int) -> list[list]:
+def measure(clip: Clip, cameras: str, every: int, weights: Path | None) -> list[list]:
     """Table rows of one clip."""
     cv2.setNumThreads(2)
     truth = read_ground_truth(clip.folder)
@@ -72,36 +76,76 @@ def measure(clip: Clip, cameras: str, every: int) -> list[list]:
     # With the true cameras the tracks are judged by the depth stage itself; nothing is solved.
     solve = solve_camera(tracks, Silent()) if cameras == "solved" else true_solve(truth)
     size = depth_size(shot.width, shot.height)
-    have = frozenset(i for i in range(len(shot)) if i % every)
-    before = cpu_seconds()
-    frames = list(estimate_depth(shot, solve, tracks, size, Silent(), have))
-    cost = (cpu_seconds() - before) / len(frames)
+    results = depth_of(shot, solve, tracks, size, range(0, len(shot), every), learned_weights(weights))
     peak = peak_memory_mib()
 
-    estimated, true, moving, sure = [], [], [], []
-    both = either = 0
-    for i, frame in frames:
-        z = truth.depth(i)
-        h, w = z.shape
-        row, column, inside = filmed_to_pinhole(solve.lens(i), (w, h), size)
-        mask = truth.moving(i)
-        found = frame.dynamic[row, column] > 0.5
-        if mask is not None:
-            both += int((found & mask & inside).sum())
-            either += int(((found | mask) & inside).sum())
-        ok = inside & (z > 0)
-        estimated.append(frame.depth[row, column][ok])
-        true.append(z[ok])
-        moving.append((found if mask is None else mask)[ok])
-        sure.append((frame.confidence[row, column] > 0.5)[ok])
-    estimated, true, moving, sure = (np.concatenate(v) for v in (estimated, true, moving, sure))
-    overlap = both / either if either else None
-    constant = errors(np.full_like(true, np.median(true)), true, moving, sure)
-    rows = [[clip.name, "constant", *constant, None, None, None, None]]
-    if not estimated.any():
-        return [*rows, [clip.name, f"none ({solve.motion})", *[None] * 6, overlap, cost, peak]]
-    scaled = estimated * fit_scale(estimated[estimated > 0], true[estimated > 0])
-    return [*rows, [clip.name, "ours", *errors(scaled, true, moving, sure), float(sure.mean()), overlap, cost, peak]]
+    rows = []
+    for name, (frames, cost) in results.items():
+        estimated, true, moving, sure = [], [], [], []
+        both = either = 0
+        for i, frame in frames:
+            z = truth.depth(i)
+            h, w = z.shape
+            row, column, inside = filmed_to_pinhole(solve.lens(i), (w, h), size)
+            mask = truth.moving(i)
+            found = frame.dynamic[row, column] > 0.5
+            if mask is not None:
+                both += int((found & mask & inside).sum())
+                either += int(((found | mask) & inside).sum())
+            else:  # one judge for all methods: what the untrained one calls moving
+                mask = dict(results["untrained"][0])[i].dynamic[row, column] > 0.5
+            ok = inside & (z > 0)
+            estimated.append(frame.depth[row, column][ok])
+            true.append(z[ok])
+            moving.append(mask[ok])
+            sure.append((frame.confidence[row, column] > 0.5)[ok])
+        estimated, true, moving, sure = (np.concatenate(v) for v in (estimated, true, moving, sure))
+        overlap = both / either if either else None
+        if not rows:
+            constant = errors(np.full_like(true, np.median(true)), true, moving, sure)
+            rows.append([clip.name, "constant", *constant[:-1], None, None, None, None, None])
+        if not estimated.any():
+            rows.append([clip.name, f"none ({solve.motion})", *[None] * 6, overlap, cost, peak])
+            continue
+        scaled = estimated * fit_scale(estimated[estimated > 0], true[estimated > 0])
+        figures = errors(scaled, true, moving, sure)
+        rows.append([clip.name, name, *figures, float(sure.mean()), overlap, cost, peak])
+    return rows
+
+
+def learned_weights(weights: Path | None) -> LearnedDepth | None:
+    """The network to measure: of a given file, else the shipped one, else none."""
+    if weights is None and not WEIGHTS.exists():
+        return None
+    return LearnedDepth(weights or WEIGHTS)
+
+
+def depth_of(shot, solve, tracks, size, positions, network) -> dict[str, tuple[list, float]]:
+    """(position, DepthFrame) of each method and its CPU seconds a frame; what they share is made once."""
+    if solve.motion != "moving":
+        have = frozenset(range(len(shot))) - frozenset(positions)
+        before = cpu_seconds()
+        frames = list(estimate_depth(shot, solve, tracks, size, Silent(), have))
+        return {"untrained": (frames, (cpu_seconds() - before) / len(frames))}
+    started = cpu_seconds()
+    maker = DepthMaker(
+        read_working_frames(shot, solve, size), solve, tracks, np.asarray(shot.times, np.float64), network
+    )
+    untrained, learned, extra = [], [], 0.0
+    for i in positions:
+        composition = maker.composition(i)
+        empty = np.zeros(size[::-1], np.float32)
+        untrained.append((i, composition.frame() if composition else DepthFrame(empty, empty, empty)))
+        if network is not None:
+            before = cpu_seconds()
+            refined = network.refine(composition, *maker.network_tensors(i, composition)) if composition else None
+            learned.append((i, refined or untrained[-1][1]))
+            extra += cpu_seconds() - before
+    shared = (cpu_seconds() - started - extra) / len(untrained)
+    out = {"untrained": (untrained, shared)}
+    if network is not None:
+        out["learned"] = (learned, shared + extra / len(learned))
+    return out
 
 
 def errors(depth: np.ndarray, true: np.ndarray, moving: np.ndarray, sure: np.ndarray) -> list[float | None]:
@@ -118,13 +162,14 @@ def main() -> None:
     parser.add_argument("clips", nargs="*", help="names of clips; all with true depth by default")
     parser.add_argument("--cameras", choices=("solved", "truth"), default="solved")
     parser.add_argument("--every", type=int, default=1, help="measure every N-th frame only")
+    parser.add_argument("--weights", type=Path, help="weights of the learned depth (default: the shipped ones)")
     arguments = parser.parse_args()
     clips = [c for c in find_clips(arguments.clips) if c.folder and (c.folder / "depth").is_dir()]
     rows = []
     # A fresh process a clip: otherwise the peak of one would be reported for the next.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for clip in clips:
-            rows += pool.submit(measure, clip, arguments.cameras, arguments.every).result()
+            rows += pool.submit(measure, clip, arguments.cameras, arguments.every, arguments.weights).result()
     print_table(HEADER, rows)
 
 

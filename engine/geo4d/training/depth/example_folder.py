@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import OutputError
 from ...progress import Progress
 
-FIRST_SEED = 1000
+FIRST_SEED = 1001
 
 
 def fill(folder: Path, clips: int, progress: Progress, seed: int = 0, workers: int = 1) -> int:

@@ -1,0 +1,213 @@
+"""Training of the depth network: the loss falls, runs continue, bad states are refused in clear words."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from geo4d.errors import BadRequest, Cancelled, GeoError  # noqa: E402
+from geo4d.multiview import network_input, plane_sweep  # noqa: E402
+from geo4d.multiview.network import LearnedDepth  # noqa: E402
+from geo4d.progress import Silent  # noqa: E402
+from geo4d.training.depth import examples  # noqa: E402
+from geo4d.training.depth.batches import Pool, augment  # noqa: E402
+from geo4d.training.depth.export import read_onnx, write_onnx  # noqa: E402
+from geo4d.training.depth.network import DepthNetwork, NetworkConfig  # noqa: E402
+from geo4d.training.depth.trainer import LOG, STATE, TrainSettings, load_state, train  # noqa: E402
+from geo4d.training.scenes import make_clips  # noqa: E402
+
+SMALL = NetworkConfig(widths=(8, 12, 12, 12, 12), blocks=(1, 1, 1, 1, 1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small tensors: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Examples of three small clips, made by the engine's own multi-view code."""
+    out = tmp_path_factory.mktemp("examples")
+    for seed in (4, 7, 12):
+        clips = make_clips([seed], 6, 96, 128, motion="dolly", movers=True, samples=1)
+        found = examples.examples_of_clip(clips, np.random.default_rng(seed), keep=2)
+        assert found, "the seed was chosen to give parallax"
+        examples.save(out / f"{seed:06d}.npz", found)
+    return out
+
+
+@pytest.fixture()
+def settings(tmp_path, folder):
+    return TrainSettings(tmp_path / "run", folder, steps=6, config=SMALL)
+
+
+def test_examples_tell_the_truth_beside_the_untrained_depth(folder):
+    stored = examples.load(folder / "000004.npz")
+    assert stored["maps"].shape[1:] == (network_input.CHANNELS, 48, 64)
+    assert stored["sweep"].shape[1:] == (plane_sweep.CHANNELS, 24, 32)
+    valid = stored["valid"]
+    off = np.abs(stored["base"].astype(np.float32) - stored["target"])[valid]
+    assert 0.001 < np.median(off) < 0.3, "the untrained depth is near the truth and not the truth"
+
+
+def test_sweep_is_cheapest_near_the_true_surface(folder):
+    """Where the untrained depth is right and the picture has texture, the middle hypothesis costs least."""
+    stored = examples.load(folder / "000007.npz")
+    sweep, off = stored["sweep"].astype(np.float32), np.abs(stored["base"] - stored["target"]).astype(np.float32).max(1)
+    right = off.reshape(len(off), off.shape[1] // 2, 2, off.shape[2] // 2, 2).max((2, 4)) < 0.03
+    curves = sweep[:, : plane_sweep.COUNT].transpose(0, 2, 3, 1)[right]
+    mean = curves.mean(0)
+    assert abs(int(mean.argmin()) - plane_sweep.COUNT // 2) <= 1
+    assert mean[0] > 1.1 * mean.min() and mean[-1] > 1.1 * mean.min()
+
+
+def test_loss_falls(settings):
+    state = train(replace(settings, steps=100, learning_rate=4e-3), Silent())
+    lines = [json.loads(line) for line in (settings.folder / LOG).read_text().splitlines()]
+    assert state.step == 100
+    assert lines[-1]["loss"] < 0.9 * lines[0]["loss"]
+
+
+def test_runs_of_steps_are_repeatable_and_continue(settings, tmp_path):
+    first = train(settings, Silent())
+    again = train(replace(settings, folder=tmp_path / "again"), Silent())
+    for a, b in zip(first.average.parameters(), again.average.parameters(), strict=True):
+        assert torch.equal(a, b)
+    more = train(settings, Silent())
+    assert more.step == 12
+    assert more.seconds > first.seconds
+
+
+def test_a_stopped_run_keeps_its_last_step(settings):
+    class Impatient(Silent):
+        calls = 0
+
+        def advance(self, stage, done, total):
+            self.calls += 1
+            if self.calls == 3:
+                raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train(settings, Impatient())
+    assert load_state(settings.folder / STATE, settings).step == 3
+
+
+def test_nan_returns_to_the_last_good_state_and_then_gives_up(settings, tmp_path, folder):
+    train(settings, Silent())
+    poisoned = tmp_path / "poisoned"
+    poisoned.mkdir()
+    stored = examples.load(folder / "000004.npz")
+    stored["target"] = np.full_like(stored["target"], math.nan)
+    np.savez(poisoned / "000004.npz", **stored)
+    progress = Silent()
+    with pytest.raises(GeoError, match="not a number") as caught:
+        train(replace(settings, examples=poisoned, steps=50), progress)
+    assert caught.value.code == "training_diverged"
+    assert progress.warnings, "each return is told"
+    state = load_state(settings.folder / STATE, settings)
+    assert state.step == 6
+    assert all(p.isfinite().all() for p in state.network.parameters())
+
+
+def test_other_architecture_and_damaged_files_are_refused(settings):
+    train(replace(settings, steps=1), Silent())
+    path = settings.folder / STATE
+    with pytest.raises(BadRequest, match=r"widths \(8, 12"):
+        load_state(path, replace(settings, config=NetworkConfig()))
+    stored = torch.load(path, weights_only=True)
+    torch.save({**stored, "version": 99}, path)
+    with pytest.raises(BadRequest, match="architecture 99"):
+        train(settings, Silent())
+    path.write_bytes(b"no state")
+    with pytest.raises(BadRequest, match="not a training state"):
+        train(settings, Silent())
+
+
+def test_no_examples_is_said(tmp_path):
+    with pytest.raises(GeoError) as caught:
+        train(TrainSettings(tmp_path / "run", tmp_path, steps=1, config=SMALL), Silent())
+    assert caught.value.code == "no_examples"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file size are POSIX")
+def test_full_disk_keeps_the_last_state(settings, folder):
+    train(replace(settings, steps=1), Silent())
+    code = (
+        "import resource, sys, pathlib; from geo4d.training.depth.trainer import *; from geo4d.progress import Silent\n"
+        "from geo4d.errors import OutputError\n"
+        "import torch; torch.set_num_threads(1); run = TrainSettings(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), steps=1)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "try:\n    train(run, Silent())\nexcept OutputError as error:\n    print(error.code, error.message)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(settings.folder), str(folder)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("cannot_write"), done.stderr
+    assert load_state(settings.folder / STATE, settings).step == 1
+
+
+def test_onnx_in_opencv_is_the_torch_network(tmp_path):
+    torch.manual_seed(3)
+    network = DepthNetwork(SMALL).eval()
+    torch.nn.init.normal_(network.head.weight, std=0.1)
+    for half, tolerance in ((False, 1e-4), (True, 2e-2)):
+        path = tmp_path / f"{half}.onnx"
+        write_onnx(network, path, half=half)
+        learned = LearnedDepth(path)
+        for h, w in ((32, 48), (48, 32)):
+            maps, sweep = torch.randn(1, network_input.CHANNELS, h, w), torch.randn(1, 33, h // 2, w // 2)
+            with torch.no_grad():
+                oracle = network(maps, sweep)[0].numpy()
+            assert oracle.std() > 0.1
+            np.testing.assert_allclose(learned.output(maps[0].numpy(), sweep[0].numpy()), oracle, atol=tolerance)
+
+
+def test_training_goes_on_from_shipped_weights(tmp_path, settings):
+    torch.manual_seed(4)
+    network = DepthNetwork(SMALL)
+    write_onnx(network, tmp_path / "w.onnx", half=False)
+    back = read_onnx(tmp_path / "w.onnx")
+    assert back.config == SMALL
+    for a, b in zip(network.parameters(), back.parameters(), strict=True):
+        assert torch.equal(a, b)
+    state = train(replace(settings, start=tmp_path / "w.onnx", steps=1, learning_rate=0.0), Silent())
+    assert torch.allclose(state.network.stem.weight, network.stem.weight, atol=1e-6)
+    (tmp_path / "bad.onnx").write_bytes(b"\xff\xff")
+    with pytest.raises(BadRequest, match=r"bad\.onnx"):
+        read_onnx(tmp_path / "bad.onnx")
+
+
+def test_mirrored_examples_are_those_of_mirrored_footage(folder):
+    """Flipping maps and truth is the same as unfolding flipped pixels."""
+    pool = Pool(folder)
+    pool.refresh()
+    clip = pool.clips[0]
+    example = {k: v[0] if v.dtype == bool else v[0].astype(np.float32) for k, v in clip.items()}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        if rng.random() < 0.5:
+            break
+    flipped = augment(example, np.random.default_rng(seed))
+    full = network_input.fold(example["target"])
+    np.testing.assert_array_equal(network_input.fold(flipped["target"]), full[:, ::-1])
+    base = network_input.fold(example["maps"][12:16])
+    np.testing.assert_array_equal(network_input.fold(flipped["maps"][12:16]), base[:, ::-1])
+
+
+def test_command_makes_examples_trains_and_writes_weights(tmp_path):
+    arguments = [sys.executable, "-m", "geo4d", "train", "depth", str(tmp_path / "t"), "--clips", "1"]
+    arguments += ["--steps", "1", "--threads", "1", "--json", "--seed", "3"]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[-1]["event"] == "result" and events[-1]["steps"] == 1
+    assert LearnedDepth(tmp_path / "t" / "depth.onnx").output(np.zeros((27, 32, 32)), np.zeros((33, 16, 16))).any()
