@@ -1,0 +1,162 @@
+"""Reference mode: the paper's objective by gradient descent, as the released system runs it. Slow; the oracle.
+
+Adam over all unknowns; disparity and trajectories join from a given iteration on, once the point maps have brought
+depth and cameras near, and are fitted to what stands then. Source: Geo4D (arXiv 2504.07961) and its released settings.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..progress import Progress, Silent
+from .objective import MIN_DISPARITY, Windows, loss
+from .parameters import Parameters, compressed
+
+STAGE = "align"
+_TRUSTED_WEIGHT = 0.5  # of a point, to be counted when a disparity fit is scored
+_GOOD, _USABLE = 0.8, 0.3  # share of pixels within 25 % of the depth at hand: no further try; of use at all
+_MAX_ROTATION_DEG = 4.0  # of a window's trajectory against the cameras, root mean square over steps
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The released system's."""
+
+    iterations: int = 500
+    start: int = 150  # iteration from which disparity and trajectories take part
+    rate: float = 0.03
+    last_rate: float = 0.001
+    betas: tuple[float, float] = (0.9, 0.9)
+
+    def rate_at(self, iteration: int) -> float:
+        return self.rate + (self.last_rate - self.rate) * iteration / self.iterations
+
+
+def optimise(
+    parameters: Parameters,
+    windows: Windows,
+    schedule: Schedule = Schedule(),  # noqa: B008 - frozen
+    progress: Progress | None = None,
+    look: Callable[[int, Parameters, float], None] | None = None,
+) -> list[float]:
+    """Move ``parameters`` in place; returns the loss of every iteration.
+
+    Sets ``windows.usable`` and ``windows.trusted`` when disparity and trajectories join. ``look(iteration,
+    parameters, loss)`` sees every iteration after its backward pass.
+    """
+    progress = progress or Silent()
+    unknowns = [tensor.requires_grad_() for tensor in parameters.tensors()]
+    adam = torch.optim.Adam(unknowns, lr=schedule.rate, betas=schedule.betas)
+    losses = []
+    for iteration in range(schedule.iterations):
+        progress.advance(STAGE, iteration, schedule.iterations)
+        if iteration == schedule.start:
+            with torch.no_grad():
+                join_disparity(parameters, windows)
+                join_trajectories(parameters, windows)
+        adam.zero_grad(set_to_none=True)
+        value = loss(parameters, windows, iteration >= schedule.start)
+        value.backward()
+        losses.append(float(value.detach()))
+        if look is not None:
+            look(iteration, parameters, losses[-1])
+        for group in adam.param_groups:
+            group["lr"] = schedule.rate_at(iteration)
+        adam.step()
+    progress.advance(STAGE, schedule.iterations, schedule.iterations)
+    for tensor in unknowns:
+        tensor.requires_grad_(False)
+    return losses
+
+
+def join_disparity(parameters: Parameters, windows: Windows) -> None:
+    """Fit every window's disparity scale and shift to the inverse depth at hand, and say which are usable."""
+    if windows.disparity is None:
+        return
+    target = (1.0 / parameters.depth())[windows.frames]
+    usable = []
+    for g, disparity in enumerate(windows.disparity):
+        counted = disparity > MIN_DISPARITY
+        if windows.weight is not None:
+            counted &= windows.weight[g] > _TRUSTED_WEIGHT
+        scale, shift, score = fit_disparity(disparity.reshape(-1), target[g].reshape(-1), counted.reshape(-1))
+        parameters.disparity_scale[g, 0], parameters.disparity_shift[g, 0] = scale, shift
+        usable.append(score >= _USABLE)
+    windows.usable = torch.tensor(usable, device=windows.frames.device)
+
+
+def fit_disparity(disparity: Tensor, target: Tensor, counted: Tensor) -> tuple[float, float, float]:
+    """Scale, shift and score of the L1 fit of ``scale * disparity + shift`` to inverse depth (P,).
+
+    By Adam from the median ratio, as in the reference, at other rates too where the score is poor. All pixels enter
+    the fit; ``counted`` (P,) bool those that enter the score, the share within 25 %.
+    """
+    best = (0.0, 0.0, -1.0)
+    for rate, steps in ((1e-2, 5000), (1e-4, 3000), (1e-3, 3000)):
+        scale, shift = _descend(disparity, target, rate, steps)
+        ratio = (scale * disparity + shift)[counted] / target[counted]
+        score = float((torch.maximum(ratio, 1 / ratio) < 1.25).float().mean()) if len(ratio) else 0.0
+        if score > best[2]:
+            best = (scale, shift, score)
+        if best[2] >= _GOOD:
+            break
+    return best
+
+
+def _descend(disparity: Tensor, target: Tensor, rate: float, steps: int) -> tuple[float, float]:
+    positive = target > 0
+    x, y = disparity[positive], target[positive]
+    with torch.enable_grad():
+        scale = (y.median() / x.median()).clone().requires_grad_()
+        shift = torch.zeros_like(scale).requires_grad_()
+        adam = torch.optim.Adam([scale, shift], lr=rate)
+        before = torch.inf
+        for _ in range(steps):
+            adam.zero_grad()
+            total = (scale * x + shift - y).abs().sum()
+            total.backward()
+            adam.step()
+            if abs(before - total.item()) < 1e-6:
+                break
+            before = total.item()
+    return scale.item(), shift.item()
+
+
+def join_trajectories(parameters: Parameters, windows: Windows) -> None:
+    """Place every window's own cameras on those at hand by their first pose, and say which are to be trusted."""
+    if windows.c2w is None:
+        return
+    R, t = parameters.c2w()
+    scale, _, _ = parameters.window_to_world()
+    trusted = []
+    for g, frames in enumerate(windows.frames):
+        R0, t0 = windows.c2w[g, 0, :3, :3], windows.c2w[g, 0, :3, 3] * scale[g]
+        RB = R[frames[0]] @ R0.T
+        parameters.trajectory[g, :4] = quaternion(RB)
+        parameters.trajectory[g, 4:7] = compressed(t[frames[0]] - RB @ t0)
+        parameters.trajectory[g, 7] = torch.log(scale[g])
+        trusted.append(step_rotation_deg(windows.c2w[g, :, :3, :3], R[frames]) < _MAX_ROTATION_DEG)
+    windows.trusted = torch.tensor(trusted, device=windows.frames.device)
+
+
+def step_rotation_deg(estimate: Tensor, truth: Tensor) -> float:
+    """Root mean square difference in degrees of the rotations from frame to frame, (T, 3, 3) each."""
+    steps = [R[:-1].transpose(1, 2) @ R[1:] for R in (estimate, truth)]
+    off = steps[0].transpose(1, 2) @ steps[1]
+    axis = torch.stack([off[:, 2, 1] - off[:, 1, 2], off[:, 0, 2] - off[:, 2, 0], off[:, 1, 0] - off[:, 0, 1]], dim=-1)
+    angle = torch.atan2(axis.norm(dim=-1), off.diagonal(dim1=1, dim2=2).sum(-1) - 1.0)
+    return float(torch.rad2deg(angle.square().mean().sqrt()))
+
+
+def quaternion(R: Tensor) -> Tensor:
+    """Rotation (3, 3) to a unit quaternion (x, y, z, w): the dominant eigenvector of Bar-Itzhack's matrix."""
+    m = R.double()
+    K = torch.zeros(4, 4, dtype=torch.float64, device=R.device)
+    K[0, 0], K[1, 1], K[2, 2] = m[0, 0] - m[1, 1] - m[2, 2], m[1, 1] - m[0, 0] - m[2, 2], m[2, 2] - m[0, 0] - m[1, 1]
+    K[3, 3] = m.trace()
+    K[0, 1], K[0, 2], K[1, 2] = m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[1, 2] + m[2, 1]
+    K[0, 3], K[1, 3], K[2, 3] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
+    q = torch.linalg.eigh(K, UPLO="U")[1][:, -1]
+    return (q if q[3] >= 0 else -q).to(R.dtype)
