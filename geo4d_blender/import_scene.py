@@ -12,6 +12,7 @@ from .camera import DEFAULT_SENSOR_MM, BlenderCamera, new_camera
 from .compat import scene_reader
 
 ROOT = "Geo4D"
+QUALITY = "geo4d_quality"  # property of the parent: what the panel says of the camera, a line each
 
 
 @dataclass
@@ -43,15 +44,26 @@ class Imported:
 
 def summarise(scene, sensor_width_mm: float) -> list[str]:
     """How good ``scene`` is, in a few lines for people."""
+    lines = quality_lines(scene)
     measured = sum(pose in ("solved", "resected", "held") for pose in scene.pose)
-    lines = [f"{len(scene)} cameras, {len(scene) - measured} of them interpolated"]
-    if np.isfinite(scene.reprojection_error_px).any():
+    lines.append(f"{len(scene)} cameras, {len(scene) - measured} of them interpolated")
+    if scene.quality is None and np.isfinite(scene.reprojection_error_px).any():
         lines.append(f"Reprojection error {np.nanmedian(scene.reprojection_error_px):.2f} px (median)")
     focal_mm = scene.fx / scene.width * sensor_width_mm
     low, high = focal_mm.min(), focal_mm.max()
     focal = f"{low:.1f}" if high - low < 0.05 else f"{low:.1f} to {high:.1f}"
     lines.append(f"Focal length {focal} mm on a {sensor_width_mm:g} mm wide sensor")
     return lines
+
+
+def quality_lines(scene) -> list[str]:
+    """The shot's grade with its error, and the reason where it is not good; nothing for a scene without a grade."""
+    quality = scene.quality
+    if quality is None:
+        return []
+    error = quality["reprojection_error_px"]
+    lines = [f"Camera: {quality['grade']}" + (f", {error:.2f} px" if error is not None else "")]
+    return [*lines, quality["reason"]] if quality["reason"] else lines
 
 
 def import_scene(folder: str | Path, blender_scene: bpy.types.Scene, options: ImportOptions) -> Imported:
@@ -78,6 +90,7 @@ def import_steps(
     root.empty_display_type = "ARROWS"
     root.matrix_world = placement.root_matrix(scene, xyz)
     root["geo4d_scene"] = str(scene.folder)
+    root[QUALITY] = "\n".join(quality_lines(scene))
     camera, solved = new_camera(f"{ROOT} Camera", scene, frames, options.sensor_width_mm)
     imported = Imported(root, camera, summary=summarise(scene, options.sensor_width_mm))
     _adopt(collection, root, root)

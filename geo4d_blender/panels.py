@@ -6,6 +6,7 @@ import bpy
 
 from . import cloud, compat, depth_points, job
 from .engines import ENGINES
+from .import_scene import QUALITY
 from .operators import root_of
 
 STAGE_NAMES = {
@@ -150,10 +151,21 @@ class GEO4D_PT_scene(bpy.types.Panel):
         if root is None:
             return
         layout.label(text=root.name, icon="EMPTY_ARROWS")
+        draw_quality(layout, root, context.region.width)
         for item in root.children:
             for modifier in item.modifiers:
                 if modifier.type == "NODES" and modifier.node_group is not None:
                     draw_controls(layout, item, modifier)
+
+
+def draw_quality(layout, root: bpy.types.Object, width: int) -> None:
+    """How good the camera is, and why where it is not good; scenes of before grades existed say nothing."""
+    lines = root.get(QUALITY, "").splitlines()
+    if not lines:
+        return
+    draw_text(layout, lines[0], width, "CHECKMARK" if lines[0].startswith("Camera: good") else "INFO")
+    for line in lines[1:]:
+        draw_text(layout, line, width)
 
 
 CONTROLS = {depth_points.GROUP: depth_points.CONTROLS, cloud.GROUP: cloud.CONTROLS}

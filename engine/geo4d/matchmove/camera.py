@@ -1,6 +1,6 @@
 """Cameras of a shot from its tracks: static, tripod or moving, each recognised and solved as such."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +9,7 @@ from ..errors import BadRequest, SolveError
 from ..progress import Progress
 from ..tracking.tracks import Tracks
 from .calibration import PRIOR_RATIO, focal_from_fundamentals
-from .database import epipolar_survey, key_pairs
+from .database import Pair, epipolar_survey, key_pairs
 from .gravity import estimate_up
 from .moving import Grown, solve_moving
 from .observations import Observations, pick_key_frames, thin
@@ -55,11 +55,37 @@ def solve_camera(
         progress.log("camera: static")
         grown = hold(tracks, focal_px, progress)
         return finish(tracks, grown, progress)
+    grown, view = turning_camera(observations, focal_px, progress)
+    if grown is None:
+        if len(view.pairs) < 2:
+            raise no_motion(tracks)
+        start = focal_px or view.focal_px
+        grown = solve_moving(
+            observations, view.subset, view.keys, view.pairs, start, focal_px is not None, times, progress
+        )
+    return finish(tracks, grown, progress)
+
+
+@dataclass
+class KeyView:
+    """A shot seen through its key frames."""
+
+    subset: Observations  # the longest tracks of every part of the picture
+    keys: np.ndarray  # (K,) positions
+    pairs: list[Pair]
+    focal_px: float  # from pairs alone
+
+
+def turning_camera(
+    observations: Observations, focal_px: float | None, progress: Progress
+) -> tuple[Grown | None, KeyView]:
+    """The solution of a camera that turns on the spot, None where it travels; and the key frames looked at."""
+    tracks = observations.tracks
     keys = pick_key_frames(tracks)
     subset = Observations(part(tracks, thin(tracks, keys, PER_KEY_FRAME)))
     pairs = key_pairs(subset, keys)
     if len(pairs) < 2:
-        raise no_motion(tracks)
+        return None, KeyView(subset, keys, pairs, np.nan)
     survey = epipolar_survey(subset, pairs, INLIER_PX * tracks.working_scale, progress)
     rotation = survey_rotation(subset.tracks, [s[0] for s in survey], [s[2] for s in survey], focal_px, progress)
     from_pairs, _ = focal_from_fundamentals([s[1] for s in survey if s[1] is not None], tracks.width, tracks.height)
@@ -67,13 +93,10 @@ def solve_camera(
         f"camera: {len(pairs)} pairs of {len(keys)} key frames; rotation agrees with {100 * rotation.agreement:.0f} % "
         f"of epipolar inliers; focal from pairs {from_pairs:.1f} px"
     )
-    grown = None
-    if rotation.agreement > WORTH_TRYING:
-        grown = turn_on_the_spot(subset, observations, keys, rotation, focal_px, progress)
-    if grown is None:
-        start = focal_px or from_pairs
-        grown = solve_moving(observations, subset, keys, pairs, start, focal_px is not None, times, progress)
-    return finish(tracks, grown, progress)
+    view = KeyView(subset, keys, pairs, from_pairs)
+    if rotation.agreement <= WORTH_TRYING:
+        return None, view
+    return turn_on_the_spot(subset, observations, keys, rotation, focal_px, progress), view
 
 
 def check(tracks: Tracks, focal_px: float | None) -> None:

@@ -14,10 +14,11 @@ from ..progress import Progress
 from ..tracking.tracks import Tracks
 from . import held_out
 from .bundle import Bundle, Freedom, adjust_bundle
-from .camera import finish, hold, part
+from .camera import finish, hold, part, turning_camera
 from .depth_guide import guided_points, sample_depth
 from .moving import Grown
 from .observations import Observations, thin
+from .quality import grade_frames, grade_shot
 from .solve import POSE_SOLVED, Solve
 from .static import is_static
 from .triangulation import points_or_directions, reprojection_errors, triangulate, triangulation_angles
@@ -37,6 +38,7 @@ def refine(
     progress: Progress,
     depth=None,
     fixed_focal: bool = False,
+    motion_known: bool = False,
 ) -> Solve:
     """The solve, adjusted to the tracks; fills ``tracks.static``, ``tracks.xyz`` and ``tracks.error_px``.
 
@@ -47,22 +49,25 @@ def refine(
     depth : where a model made ``solve``: an object with ``frame(i) -> DepthFrame`` or a function of i, maps in
         ``solve``'s world and cameras. A soft prior for the points and their first guess.
     fixed_focal : the focal length of ``solve`` is known and stays.
+    motion_known : ``solve.motion`` was told from these very tracks; otherwise a camera that the tracks show to
+        stand still is held, and one that only turns is solved as such.
 
     Returns
     -------
     A new solve in the same world. ``statistics["held_out"]`` tells its error on tracks that it never saw,
-    ``["held_out_before"]`` that of ``solve``. Where the refined cameras explain those tracks worse than ``solve``
-    does, or too few tracks agree, ``solve``'s own cameras are returned and a warning ``refinement_refused`` says so.
+    ``["held_out_before"]`` that of ``solve``; ``quality`` and ``statistics["quality"]`` grade it. Where the refined
+    cameras explain those tracks worse than ``solve`` does, or too few tracks agree, ``solve``'s own cameras are
+    returned and a warning ``refinement_refused`` says so.
     """
     held = held_out.choose(tracks)
     training = part(tracks, ~held)
     given = as_grown(solve)
-    if solve.motion == "moving" and is_static(Observations(training)):
-        refined = hold_still(solve, training, progress)
-    elif solve.motion == "moving":
-        refined = adjust_moving(solve, training, depth, fixed_focal, progress)
-    else:
-        refined = None
+    refined = None
+    if solve.motion == "moving":
+        if not motion_known:
+            refined = at_rest(solve, training, fixed_focal, progress)
+        if refined is None:
+            refined = adjust_moving(solve, training, depth, fixed_focal, progress)
     before = held_out.robust_error(tracks, held, solve.c2w, solve.lenses())
     grown = given
     if refined is not None:
@@ -70,29 +75,73 @@ def refine(
         progress.log(f"refinement: held-out cost {before:.4f} before, {after:.4f} after")
         if after <= WORSE * before:
             grown = refined
-        else:
-            progress.warn(
-                "refinement_refused",
-                "Adjusting the cameras to the tracks made them worse, so they are left as they were.",
-                "Moving objects or blur may have misled the tracks: check the camera against the footage.",
-            )
-    return conclude(solve, given, grown, tracks, held, progress)
+    if grown is given and solve.motion == "moving":
+        progress.warn(
+            "refinement_refused",
+            "The cameras could not be improved by the tracks and are left as they were."
+            if refined is None
+            else "Adjusting the cameras to the tracks made them worse, so they are left as they were.",
+            "Moving objects or blur may have misled the tracks: check the camera against the footage.",
+        )
+    return conclude(solve, given, grown, tracks, held, depth, fixed_focal, progress)
 
 
 def as_grown(solve: Solve) -> Grown:
     return Grown(solve.motion, solve.c2w, solve.pose_source, np.zeros((0, 3)), solve.lenses(), np.zeros(0))
 
 
-def conclude(solve: Solve, given: Grown, grown: Grown, tracks: Tracks, held: np.ndarray, progress) -> Solve:
-    """The finished solve: points and verdicts for all tracks, errors on the held-out ones before and after."""
+def at_rest(solve: Solve, training: Tracks, fixed_focal: bool, progress: Progress) -> Grown | None:
+    """The camera where the tracks show it to stand still or to turn on the spot, at ``solve``'s place; else None."""
+    observations = Observations(training)
+    focal_px = float(np.median(solve.fx))
+    centre = np.median(solve.c2w[:, :3, 3], axis=0)
+    if is_static(observations):
+        progress.log("refinement: the camera stands still")
+        still = hold(training, focal_px, progress)
+        nearest = int(np.argmin(np.linalg.norm(solve.c2w[:, :3, 3] - centre, axis=1)))
+        return replace(still, c2w=np.tile(solve.c2w[nearest], (len(solve), 1, 1)))
+    turning = turning_camera(observations, focal_px if fixed_focal else None, progress)[0]
+    if turning is None:
+        return None
+    progress.log("refinement: the camera turns on the spot")
+    U, _, Vt = np.linalg.svd(np.einsum("fij,fkj->ik", solve.c2w[:, :3, :3], turning.c2w[:, :3, :3]))
+    onto = U @ np.diag([1.0, 1.0, np.linalg.det(U @ Vt)]) @ Vt
+    c2w = turning.c2w.copy()
+    c2w[:, :3, :3] = onto @ c2w[:, :3, :3]
+    c2w[:, :3, 3] = centre
+    return replace(turning, c2w=c2w)
+
+
+def conclude(
+    solve: Solve, given: Grown, grown: Grown, tracks: Tracks, held: np.ndarray, depth, fixed_focal: bool, progress
+) -> Solve:
+    """The finished solve: points and verdicts for all tracks, errors on the held-out ones before and after, grades."""
     points = all_points(grown, tracks)
+    if grown.motion != "moving" and depth is not None:
+        points = at_model_depth(
+            points, grown.c2w[0, :3, 3], guided_points(tracks, solve, sample_depth(tracks, solve, depth)[0])
+        )
     error = reprojection_errors(points, tracks.track, tracks.frame, tracks.xy, grown.c2w, grown.lens)
     statistics = {**solve.statistics, **grown.statistics}
     grown = replace(grown, points=points, error=error, statistics=statistics)
     finished = finish(tracks, grown, progress)
     for name, one in (("held_out_before", given), ("held_out", grown)):
         finished.statistics[name] = held_out.measure(tracks, held, tracks.static, one.c2w, one.lens).as_dict()
+    finished.quality = grade_frames(finished, tracks)
+    sigma = 0.0 if fixed_focal else finished.statistics.get("focal_sigma_relative")
+    finished.statistics["quality"] = grade_shot(finished, tracks, finished.quality, sigma)
     return finished
+
+
+def at_model_depth(points: np.ndarray, centre: np.ndarray, guided: np.ndarray) -> np.ndarray:
+    """Points (N, 3) moved along their rays from ``centre`` to the distance of ``guided`` (N, 3) where that is known."""
+    known = np.isfinite(guided[:, 0])
+    if not known.any():
+        return points
+    ray = points - centre
+    distance = np.linalg.norm(guided - centre, axis=1)
+    distance = np.where(known, distance, np.median(distance[known]))
+    return centre + ray / np.linalg.norm(ray, axis=1, keepdims=True) * distance[:, None]
 
 
 def all_points(grown: Grown, tracks: Tracks) -> np.ndarray:
@@ -101,16 +150,6 @@ def all_points(grown: Grown, tracks: Tracks) -> np.ndarray:
     if grown.motion == "moving":
         return triangulate(t, f, xy, grown.c2w, grown.lens, len(tracks), tracks.working_scale)
     return points_or_directions(t, f, xy, grown.c2w, grown.lens, len(tracks), tracks.working_scale)
-
-
-def hold_still(solve: Solve, training: Tracks, progress: Progress) -> Grown:
-    """A camera that the tracks show to stand still, at the middle one of ``solve``'s poses."""
-    progress.log("refinement: the camera stands still")
-    held = hold(training, float(np.median(solve.fx)), progress)
-    middle = np.median(solve.c2w[:, :3, 3], axis=0)
-    nearest = int(np.argmin(np.linalg.norm(solve.c2w[:, :3, 3] - middle, axis=1)))
-    c2w = np.tile(solve.c2w[nearest], (len(solve), 1, 1))
-    return replace(held, c2w=c2w)
 
 
 def adjust_moving(solve: Solve, training: Tracks, depth, fixed_focal: bool, progress: Progress) -> Grown | None:

@@ -41,6 +41,7 @@ class Solve:
     points_error_px: np.ndarray  # (P,) float32 mean reprojection error
     up: np.ndarray = field(default_factory=lambda: np.array([0.0, -1.0, 0.0]))
     statistics: dict = field(default_factory=dict)  # plain numbers and strings for scene.json
+    quality: np.ndarray | None = None  # (F,) quality.FRAME_QUALITY, None where not judged
 
     def lens(self, frame: int) -> Intrinsics:
         """Intrinsics of one frame at footage resolution."""

@@ -49,6 +49,12 @@ class Scene:
     model: dict = field(default_factory=dict)
     statistics: dict = field(default_factory=dict)
     warnings: list[dict] = field(default_factory=list)
+    grades: list[str] = field(default_factory=list)  # (F,) "good" | "fair" | "poor", "" where not judged
+
+    @property
+    def quality(self) -> dict | None:
+        """Grade of the whole shot: ``grade``, ``reason`` (empty for good) and numbers; None where not judged."""
+        return self.statistics.get("quality")
 
     def __len__(self) -> int:
         return len(self.index)
@@ -123,4 +129,5 @@ def read_scene(folder: str | Path) -> Scene:
         model=data["model"],
         statistics=data.get("statistics", {}),
         warnings=data.get("warnings", []),
+        grades=[(f.get("quality") or {}).get("grade", "") for f in frames],
     )

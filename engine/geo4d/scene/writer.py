@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import __version__
 from ..footage.shot import Shot
+from ..matchmove.quality import GRADES
 from ..matchmove.solve import POSE_NAMES, Solve
 from ..tracking.tracks import Tracks
 from .checkpoint import replace_atomically, save_arrays
@@ -84,6 +85,7 @@ def describe(shot: Shot, solve: Solve, info: SceneInfo) -> dict:
             "cy": float(solve.cy[i]),
             "pose": POSE_NAMES[solve.pose_source[i]],
             "reprojection_error_px": _number(solve.reprojection_error_px[i]),
+            "quality": frame_quality(solve, i),
         }
         for i in range(len(solve))
     ]
@@ -111,6 +113,19 @@ def describe(shot: Shot, solve: Solve, info: SceneInfo) -> dict:
         "frames": frames,
         "statistics": _plain({**solve.statistics, **info.statistics}),
         "warnings": info.warnings,
+    }
+
+
+def frame_quality(solve: Solve, i: int) -> dict | None:
+    """Grade of a frame and the numbers behind it, None where the solve was not judged."""
+    if solve.quality is None:
+        return None
+    frame = solve.quality[i]
+    return {
+        "grade": GRADES[frame["grade"]],
+        "static_tracks": int(frame["static_tracks"]),
+        "spread": round(float(frame["spread"]), 3),
+        "parallax_deg": _number(np.round(frame["parallax_deg"], 3)),
     }
 
 
