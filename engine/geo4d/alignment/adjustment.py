@@ -20,7 +20,9 @@ Freedom = Literal["pose", "rotation", "none"]
 
 _WIDTH = 2.0  # of the Cauchy loss, in spreads
 _LEAST_LATERAL, _LEAST_DEPTH = 2e-5, 1e-4  # spreads below these are rounding
+USUAL_DEPTH_SPREAD = 0.02  # of log depth, where only one window says anything
 _CHUNK = 24  # frames at a time
+_LEAST_PIXELS = 30  # of a window, to say anything of a camera on its own
 # Errors of neighbouring pixels are alike: so many equations of pixels count as one against what is known beforehand.
 _ALIKE = 50.0
 _FOCAL_DOUBT = 0.4  # of the logarithm of the typical focal length
@@ -89,7 +91,7 @@ def measure(samples: Samples, world: World) -> Spreads:
     lateral, depth = np.concatenate(lateral or [np.zeros(0)]), np.concatenate(depth or [np.zeros(0)])
     # Median length of a 2D normal vector is 1.18 sigma; of a 1D one 0.67.
     s_l = float(np.median(lateral)) / 1.18 if len(lateral) else 1.0
-    s_d = float(np.median(depth)) / 0.67 if len(depth) else 1.0
+    s_d = float(np.median(depth)) / 0.67 if len(depth) else USUAL_DEPTH_SPREAD
     return Spreads(max(s_l, _LEAST_LATERAL), max(s_d, _LEAST_DEPTH))
 
 
@@ -230,6 +232,25 @@ def evaluate(samples: Samples, world: World, spreads: Spreads, options: Options,
         _assemble(system, layout, frames, g, samples.window[frames] >= 0, A, a, B, b, about, f, M)
     cost += _known_beforehand(system, world, layout)
     return Residuals(cost, system)
+
+
+def deviations(samples: Samples, world: World, spreads: Spreads) -> tuple[np.ndarray, np.ndarray]:
+    """How each window alone would turn and shift each frame's camera: (F, M, 6) as for ``moved``, and (F, M) bool.
+
+    One step from the common solution, with the pixels weighted as there.
+    """
+    F, M = samples.window.shape
+    move, there = np.zeros((F, M, 6)), np.zeros((F, M), dtype=bool)
+    for chunk in _chunks(samples, world):
+        off2 = (chunk.e**2).sum(-1) / (_WIDTH * spreads.lateral) ** 2
+        A, a = _lateral(chunk, chunk.w / (1 + off2), samples.xy, world.focal[chunk.frames])
+        A, a = A[..., :6, :6], a[..., :6]
+        some = (chunk.w > 0).sum(-1) >= _LEAST_PIXELS
+        size = np.maximum(np.trace(A, axis1=-2, axis2=-1), 1e-12)[..., None, None]
+        step = -np.linalg.solve(A + 1e-9 * size * np.eye(6), a[..., None])[..., 0]
+        some &= np.isfinite(step).all(-1) & (np.abs(step).max(-1) < 1)
+        move[chunk.frames], there[chunk.frames] = np.where(some[..., None], step, 0.0), some
+    return move, there
 
 
 def _lateral(chunk: _Chunk, w: np.ndarray, xy: np.ndarray, focal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

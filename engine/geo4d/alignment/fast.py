@@ -21,6 +21,7 @@ from .fusion import Maps, fuse
 from .motion import hold, recognise
 from .registration import World, chain, first_focal, judge, local_cameras, register_pairs
 from .samples import Samples, collect
+from .smoothing import smooth_path
 
 _POINTS = 4000  # static ones handed on
 _UNRELIABLE = 0.3  # windows whose shared pixels agree to less than this share say nothing
@@ -72,7 +73,7 @@ def align(
     pairs = register_pairs(samples, local)
     ok = judge(samples, local, pairs)
     agreement = [p.agreement for p in pairs if ok[p.a] and ok[p.b]]
-    world = chain(samples, local, pairs, ok, first)
+    world, loose = chain(samples, local, pairs, ok, first)
     options = Options(focal_known=known is not None or not observed, zoom=settings.zoom)
     world, spreads = adjust(samples, world, options)
     if settings.motion is None:
@@ -81,8 +82,9 @@ def align(
         motion = settings.motion
         if motion != "moving":
             world, spreads = hold(samples, world, local, motion, options)
-    interpolate(world)
     normalise(samples, world)
+    interpolate(world)
+    smoothed = {} if motion == "static" else smooth_path(samples, world, spreads, places=motion == "moving")
     fits = fit_disparity(samples, world)
     maps = fuse(predictions, samples, world, spreads, fits, progress)
     aspect = (picture.width / picture.longer, picture.height / picture.longer)
@@ -91,10 +93,12 @@ def align(
     statistics = {
         "windows": len(predictions),
         "windows_failed": [int(g) for g in np.flatnonzero(~world.ok)],
+        "windows_loose": loose,
         "window_agreement": round(float(np.median(agreement)), 4) if agreement else None,
         "ray_error_px": round(float(spreads.lateral * np.median(world.focal) * picture.longer), 3),
         "depth_disagreement": round(spreads.depth, 5) if agreement else None,
         "frames_interpolated": int((~world.posed).sum()),
+        **{name: round(value, 5) for name, value in smoothed.items()},
     }
     warn(statistics, progress)
     solve = make_solve(samples, world, motion, picture, maps, dynamic, statistics)
@@ -111,6 +115,13 @@ def warn(statistics: dict, progress: Progress) -> None:
             f"{len(failed)} of {statistics['windows']} windows contradict the others and were left out: "
             f"{', '.join(str(g) for g in failed[:20])}.",
             "Frames that only they cover have an interpolated camera and no depth.",
+        )
+    if statistics["windows_loose"]:
+        progress.warn(
+            "alignment_gap",
+            f"Windows {', '.join(str(g) for g in statistics['windows_loose'])} share no frame with those before them; "
+            "where they lie, and how large, is a guess.",
+            "Overlap the windows more, or reconstruct both sides of the gap on their own.",
         )
     if agreement is not None and agreement < _UNRELIABLE:
         progress.warn(
@@ -139,14 +150,15 @@ def interpolate(world: World) -> None:
 
 
 def normalise(samples: Samples, world: World) -> None:
-    """Frame 0's camera at the origin, median depth 1."""
+    """The first camera at the origin, median depth 1."""
     depths = []
     for g in np.flatnonzero(world.ok):
         z, w = window_depths(samples, world, samples.frames[g], samples.slots[g])
         depths.append(z[w > 0][::7])
     depths = np.concatenate(depths)
     size = 1.0 / float(np.median(depths)) if len(depths) else 1.0
-    R, c = world.R[0].T.copy(), world.c[0].copy()
+    first = int(np.argmax(world.posed))
+    R, c = world.R[first].T.copy(), world.c[first].copy()
     world.c = size * (world.c - c) @ R.T
     world.R = R @ world.R
     world.shift = size * (world.shift - c) @ R.T

@@ -15,8 +15,8 @@ from .samples import Samples
 
 _FARTHEST = 6e4  # half precision ends there; the world's median depth is 1
 _NEAREST = 1e-3
-_USUAL_SPREAD = 0.02  # of log depth, where only one window says anything
 _LOOSE = 0.1  # relative uncertainty at which a depth deserves half the confidence
+_ASKEW = 0.03  # slope by which points are off their rays at which they deserve half the confidence
 _WIDTH = 2.0  # of the Cauchy loss, in spreads
 
 
@@ -52,9 +52,9 @@ def fuse(
     maps = Maps(*(np.zeros((F, h, w), dtype=np.float16) for _ in range(3)))
     pending = np.array([sum(world.ok[g] for g in row if g >= 0) for row in samples.window])
     waiting: dict[int, _Frame] = {}
+    reliable = 1 / (1 + (spreads.lateral / _ASKEW) ** 2)  # shapes that fit no camera are no shapes
     y, x = (m.ravel() for m in np.indices((h, w)))
     xy = samples.picture.positions(y, x, h, w)
-    spread = spreads.depth if samples.window.shape[1] > 1 else _USUAL_SPREAD
     for g in range(len(predictions)):
         if world.ok[g]:
             prediction = predictions[g]
@@ -67,10 +67,11 @@ def fuse(
             for t, f in enumerate(positions.tolist()):
                 if not 0 <= f < F:
                     continue
-                _candidates(waiting.setdefault(f, _Frame()), window, t, g, f, world, xy, spread, spreads, fits)
+                _candidates(waiting.setdefault(f, _Frame()), window, t, g, f, world, xy, spreads, fits)
                 pending[f] -= 1
                 if not pending[f]:
                     depth, confidence, dynamic = _decide(waiting.pop(f))
+                    confidence *= reliable
                     maps.depth[f], maps.confidence[f] = depth.reshape(h, w), confidence.reshape(h, w)
                     maps.dynamic[f] = dynamic.reshape(h, w)
         progress.advance("align", len(predictions) + g + 1, 2 * len(predictions))
@@ -85,7 +86,6 @@ def _candidates(
     f: int,
     world: World,
     xy: np.ndarray,
-    spread: float,
     spreads: Spreads,
     fits: DisparityFits | None,
 ) -> None:
@@ -99,7 +99,9 @@ def _candidates(
     off = Y[:, :2] / z[:, None] - xy / np.float32(world.focal[f])
     off = (off * off).sum(1) / np.float32((3 * spreads.lateral) ** 2)
     frame.log_depth.append(np.log(z))
-    frame.information.append(np.where(said, window.weight[t] / (1 + off) / np.float32(spread**2), np.float32(0.0)))
+    frame.information.append(
+        np.where(said, window.weight[t] / (1 + off) / np.float32(spreads.depth**2), np.float32(0.0))
+    )
     frame.sureness.append(window.weight[t])
     if window.dynamic is not None:
         frame.dynamic.append(window.dynamic[t])

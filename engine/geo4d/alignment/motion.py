@@ -10,9 +10,9 @@ import numpy as np
 
 from ..geometry.rotation import mean_rotation
 from ..matchmove.solve import Motion
-from .adjustment import Freedom, Options, Spreads, adjust, window_depths
+from .adjustment import Freedom, Options, Spreads, adjust, deviations, window_depths
 from .registration import LocalCameras, World
-from .resection import camera_points, pose_jacobian
+from .resection import camera_points, moved, pose_jacobian
 from .samples import Samples
 
 _FLOOR = 4e-4  # of the longer side: a picture that moves less stands still (half a pixel of 1280)
@@ -37,13 +37,13 @@ def recognise(
     samples: Samples, world: World, local: LocalCameras, spreads: Spreads, options: Options
 ) -> tuple[Motion, World, Spreads, Excursion]:
     """The camera's motion, and the world adjusted again with what it does not do held."""
-    seen = excursion(samples, world, local)
+    seen = excursion(samples, world, spreads)
     chain = np.sqrt(1 + world.ok.sum() / 8)  # errors of windows placed on one another add up like steps of a walk
-    for motion, moved, doubt in (
+    for motion, path, doubt in (
         ("static", seen.whole, seen.doubt),
         ("tripod", seen.parallax, seen.parallax_doubt),
     ):
-        if moved < min(max(_FLOOR, _WITHIN * doubt * chain), _CEILING):
+        if path < min(max(_FLOOR, _WITHIN * doubt * chain), _CEILING):
             held, held_spreads = hold(samples, world, local, motion, options)
             if held_spreads.lateral < _WORSE * spreads.lateral and held_spreads.depth < _WORSE * spreads.depth + 1e-3:
                 return motion, held, held_spreads, seen
@@ -69,24 +69,22 @@ def hold(
     return adjust(samples, world, held)
 
 
-def excursion(samples: Samples, world: World, local: LocalCameras) -> Excursion:
+def excursion(samples: Samples, world: World, spreads: Spreads) -> Excursion:
     """How far the adjusted path and the windows' disagreement move the picture."""
     posed = np.flatnonzero(world.posed)
     rays, depth = _points(samples, world, posed)
     R0, c0 = mean_rotation(world.R[posed]), np.median(world.c[posed], axis=0)
     whole = _displacement(rays, depth, world.R[posed], world.c[posed], R0[None], c0[None])
     parallax = _parallax(rays, depth, world.R[posed], world.c[posed], c0[None])
-    doubts, parallax_doubts = [], []
+    move, there = deviations(samples, world, spreads)
+    doubts, parallax_doubts = [np.zeros(1)], [np.zeros(1)]
     for m in range(samples.window.shape[1]):
-        g = samples.window[posed, m]
-        use = (g >= 0) & world.ok[np.maximum(g, 0)] & (local.share[posed, m] > 0)
-        if not use.any():
-            continue
-        f, g = posed[use], g[use]
-        R = world.rotation[g] @ local.R[f, m]
-        c = world.scale[g, None] * (world.rotation[g] @ local.c[f, m][..., None])[..., 0] + world.shift[g]
-        doubts.append(_displacement(rays[use], depth[use], world.R[f], world.c[f], R, c))
-        parallax_doubts.append(_parallax(rays[use], depth[use], world.R[f], world.c[f], c))
+        use = there[posed, m]
+        f = posed[use]
+        if len(f):
+            R, c = moved(world.R[f], world.c[f], move[f, m])
+            doubts.append(_displacement(rays[use], depth[use], world.R[f], world.c[f], R, c))
+            parallax_doubts.append(_parallax(rays[use], depth[use], world.R[f], world.c[f], c))
     focal = float(np.median(world.focal[posed]))
     return Excursion(
         focal * float(np.percentile(whole, 95)),

@@ -291,8 +291,13 @@ def judge(samples: Samples, local: LocalCameras, pairs: list[Pair]) -> np.ndarra
         ok[worst] = False
 
 
-def chain(samples: Samples, local: LocalCameras, pairs: list[Pair], ok: np.ndarray, focal: np.ndarray) -> World:
-    """Windows placed one after the other on those already placed, then each frame's camera as their median."""
+def chain(
+    samples: Samples, local: LocalCameras, pairs: list[Pair], ok: np.ndarray, focal: np.ndarray
+) -> tuple[World, list[int]]:
+    """Windows placed one after the other on those already placed, then each frame's camera as their median.
+
+    Also the windows that share no frame with those before them, whose place and scale are guesses.
+    """
     F, _ = samples.window.shape
     count = len(samples.frames)
     world = World(
@@ -310,6 +315,7 @@ def chain(samples: Samples, local: LocalCameras, pairs: list[Pair], ok: np.ndarr
         links.setdefault(p.a, []).append(p)
         links.setdefault(p.b, []).append(p)
     placed: list[int] = []
+    loose: list[int] = []
     for g in np.flatnonzero(ok).tolist():
         known = [p for p in links.get(g, []) if (p.a if p.b == g else p.b) in placed]
         if not placed:
@@ -319,12 +325,13 @@ def chain(samples: Samples, local: LocalCameras, pairs: list[Pair], ok: np.ndarr
             _attach(world, g, best)
         else:
             _continue(world, samples, local, g, placed[-1])
+            loose.append(g)
         placed.append(g)
     for frame in range(F):
         slots = [m for m, g in enumerate(samples.window[frame]) if g >= 0 and ok[g]]
         if slots:
             _average(world, samples, local, frame, slots)
-    return world
+    return world, loose
 
 
 def _centred(samples, local, g):

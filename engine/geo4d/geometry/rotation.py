@@ -60,6 +60,15 @@ def rotations_from_vectors(v: np.ndarray) -> np.ndarray:
     return np.eye(3) + a * K + b * (K @ K)
 
 
+def vectors_from_rotations(R: np.ndarray) -> np.ndarray:
+    """Inverse of :func:`rotations_from_vectors` for angles below a half turn: (..., 3, 3) to (..., 3)."""
+    R = np.asarray(R, dtype=np.float64)
+    axis = 0.5 * np.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], -1)
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, 0.5 * (np.trace(R, axis1=-2, axis2=-1)[..., None] - 1.0))
+    return axis * np.where(sine > 1e-9, angle / np.where(sine > 1e-9, sine, 1.0), 1.0)
+
+
 def mean_rotation(R: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The rotation (3, 3) closest to rotations (N, 3, 3) in the chordal sense."""
     total = (R if weights is None else R * weights[:, None, None]).sum(0)
