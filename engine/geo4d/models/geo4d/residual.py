@@ -6,6 +6,8 @@ Feature maps are (B*T, C, H, W). Parameter names are those of the released check
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .winograd import Conv3x3
+
 
 class TemporalConv(nn.Module):
     """Four convolutions along time with a residual. Norm statistics run over time and space together."""
@@ -34,15 +36,13 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, embedding_dim: int):
         super().__init__()
-        self.in_layers = nn.Sequential(
-            nn.GroupNorm(32, channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
-        )
+        self.in_layers = nn.Sequential(nn.GroupNorm(32, channels), nn.SiLU(), Conv3x3(channels, out_channels))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding_dim, out_channels))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(32, out_channels),
             nn.SiLU(),
             nn.Identity(),  # dropout in training
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            Conv3x3(out_channels, out_channels),
         )
         same = channels == out_channels
         self.skip_connection = nn.Identity() if same else nn.Conv2d(channels, out_channels, 1)
@@ -69,7 +69,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv3x3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))

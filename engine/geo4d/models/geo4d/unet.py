@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from .attention import ATTENTION, Attention, ContextKV, SpatialTransformer, TemporalTransformer
 from .config import IMAGE_TOKENS, TEXT_TOKENS, UNetConfig
 from .residual import Downsample, ResidualBlock, Upsample
+from .winograd import Conv3x3
 
 
 @dataclass
@@ -50,7 +51,7 @@ class UNet(nn.Module):
         width, embedding = config.model_channels, config.embedding_dim
         self.time_embed = _embedding_mlp(width, embedding)
         self.fps_embedding = _embedding_mlp(width, embedding)
-        self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(config.in_channels, width, 3, padding=1))])
+        self.input_blocks = nn.ModuleList([Stage(Conv3x3(config.in_channels, width))])
         self.init_attn = Stage(TemporalTransformer(width, 8, config.num_head_channels, pointwise_conv=True))
 
         skips, channels, factor = [width], width, 1
@@ -78,9 +79,7 @@ class UNet(nn.Module):
                     layers.append(Upsample(channels))
                     factor //= 2
                 self.output_blocks.append(Stage(*layers))
-        self.out = nn.Sequential(
-            nn.GroupNorm(32, channels), nn.SiLU(), nn.Conv2d(channels, config.out_channels, 3, padding=1)
-        )
+        self.out = nn.Sequential(nn.GroupNorm(32, channels), nn.SiLU(), Conv3x3(channels, config.out_channels))
         self._spatial = [m for m in self.modules() if isinstance(m, SpatialTransformer)]
         for position, layer in enumerate(self._spatial):
             layer.position = position

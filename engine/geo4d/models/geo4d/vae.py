@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .config import SCALE_FACTOR, VAEConfig
 from .residual import Upsample
+from .winograd import Conv3x3
 
 _EPS = 1e-6
 
@@ -20,9 +21,9 @@ class Block(nn.Module):
     def __init__(self, channels: int, out: int):
         super().__init__()
         self.norm1 = nn.GroupNorm(32, channels, eps=_EPS)
-        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
+        self.conv1 = Conv3x3(channels, out)
         self.norm2 = nn.GroupNorm(32, out, eps=_EPS)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
+        self.conv2 = Conv3x3(out, out)
         self.nin_shortcut = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class Encoder(nn.Module):
     def __init__(self, config: VAEConfig):
         super().__init__()
         widths = [config.ch * mult for mult in config.ch_mult]
-        self.conv_in = nn.Conv2d(config.in_channels, config.ch, 3, padding=1)
+        self.conv_in = Conv3x3(config.in_channels, config.ch)
         self.down = nn.ModuleList()
         for i, (channels, out) in enumerate(zip([config.ch, *widths], widths, strict=False)):
             level = Level(channels, out, config.num_res_blocks)
@@ -102,7 +103,7 @@ class Encoder(nn.Module):
             self.down.append(level)
         self.mid = Middle(widths[-1])
         self.norm_out = nn.GroupNorm(32, widths[-1], eps=_EPS)
-        self.conv_out = nn.Conv2d(widths[-1], 2 * config.z_channels, 3, padding=1)
+        self.conv_out = Conv3x3(widths[-1], 2 * config.z_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
@@ -117,7 +118,7 @@ class Decoder(nn.Module):
     def __init__(self, config: VAEConfig):
         super().__init__()
         widths = [config.ch * mult for mult in config.ch_mult]
-        self.conv_in = nn.Conv2d(config.z_channels, widths[-1], 3, padding=1)
+        self.conv_in = Conv3x3(config.z_channels, widths[-1])
         self.mid = Middle(widths[-1])
         levels = []
         for i, (channels, out) in enumerate(zip([*widths[1:], widths[-1]], widths, strict=True)):
@@ -127,7 +128,7 @@ class Decoder(nn.Module):
             levels.append(level)
         self.up = nn.ModuleList(levels)  # up.0 is the full resolution
         self.norm_out = nn.GroupNorm(32, widths[0], eps=_EPS)
-        self.conv_out = nn.Conv2d(widths[0], config.out_ch, 3, padding=1)
+        self.conv_out = Conv3x3(widths[0], config.out_ch)
 
     def features(self, z: Tensor) -> Tensor:
         h = self.mid(self.conv_in(z))
@@ -146,7 +147,7 @@ class ConfidenceBranch(nn.Module):
         super().__init__()
         self.up = nn.ModuleList([Level(channels, channels, 2)])
         self.norm_out = nn.GroupNorm(32, channels, eps=_EPS)
-        self.conv_out = nn.Conv2d(channels, 1, 3, padding=1)
+        self.conv_out = Conv3x3(channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.conv_out(F.silu(self.norm_out(self.up[0](features))))
@@ -157,10 +158,10 @@ class InputBranch(nn.Module):
 
     def __init__(self, channels: int, picture: int):
         super().__init__()
-        self.conv_in = nn.Conv2d(picture, channels, 3, padding=1)
+        self.conv_in = Conv3x3(picture, channels)
         self.down = nn.ModuleList([Level(channels, channels, 1)])
         self.norm_out = nn.GroupNorm(32, channels, eps=_EPS)
-        self.conv_out = nn.Conv2d(channels, picture, 3, padding=1)
+        self.conv_out = Conv3x3(channels, picture)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv_out(F.silu(self.norm_out(self.down[0](self.conv_in(x)))))
