@@ -4,13 +4,18 @@ Adam over all unknowns; disparity and trajectories join from a given iteration o
 depth and cameras near, and are fitted to what stands then. Source: Geo4D (arXiv 2504.07961) and its released settings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..matchmove.solve import POSE_SOLVED, Solve
+from ..models.prediction import Prediction
 from ..progress import Progress, Silent
+from .aligned import Aligned
+from .initialisation import initial_parameters, windows_of
 from .objective import MIN_DISPARITY, Windows, loss
 from .parameters import Parameters, compressed
 
@@ -37,7 +42,7 @@ class Schedule:
 def optimise(
     parameters: Parameters,
     windows: Windows,
-    schedule: Schedule = Schedule(),  # noqa: B008 - frozen
+    schedule: Schedule = Schedule(),
     progress: Progress | None = None,
     look: Callable[[int, Parameters, float], None] | None = None,
 ) -> list[float]:
@@ -160,3 +165,59 @@ def quaternion(R: Tensor) -> Tensor:
     K[0, 3], K[1, 3], K[2, 3] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
     q = torch.linalg.eigh(K, UPLO="U")[1][:, -1]
     return (q if q[3] >= 0 else -q).to(R.dtype)
+
+
+def align(
+    predictions: Sequence[Prediction],
+    frame_count: int,
+    footage_size: tuple[int, int],
+    progress: Progress,
+    schedule: Schedule = Schedule(),
+) -> Aligned:
+    """As :func:`geo4d.alignment.fast.align`, by the paper's objective; all windows in memory at once.
+
+    One focal length serves both axes of the maps, as in the reference: footage of another ratio gets pixels that
+    are not square. Dynamic probability is 0, for the reference has none. Raises SolveError where windows differ in
+    size, hold no point maps, or a frame fits no camera.
+    """
+    windows = windows_of(predictions)
+    parameters = initial_parameters(windows)
+    losses = optimise(parameters, windows, schedule, progress)
+    width, height = footage_size
+    depth = parameters.depth().numpy().reshape(-1, windows.height, windows.width)
+    weight = torch.zeros(len(depth), windows.height * windows.width)
+    for frames, w in zip(windows.frames, windows.weight, strict=True):
+        weight[frames] = torch.maximum(weight[frames], w)
+    size = 1.0 / float(np.median(depth))
+    R, t = (x.double().numpy() for x in parameters.c2w())
+    c2w = np.tile(np.eye(4), (frame_count, 1, 1))
+    c2w[:, :3, :3], c2w[:, :3, 3] = R, size * t
+    focal = float(parameters.focal())
+    solve = Solve(
+        width=width,
+        height=height,
+        motion="moving",
+        c2w=c2w,
+        fx=np.full(frame_count, focal * width / windows.width),
+        fy=np.full(frame_count, focal * height / windows.height),
+        cx=np.full(frame_count, width / 2),
+        cy=np.full(frame_count, height / 2),
+        k1=0.0,
+        pose_source=np.full(frame_count, POSE_SOLVED, dtype=np.uint8),
+        reprojection_error_px=np.full(frame_count, np.nan, dtype=np.float32),
+        points=np.zeros((0, 3)),
+        points_rgb=np.zeros((0, 3), dtype=np.uint8),
+        points_error_px=np.zeros(0, dtype=np.float32),
+        statistics={"alignment_loss": losses[-1], "windows": len(windows.frames)},
+    )
+    confidence = (weight / (1 + weight)).numpy().reshape(depth.shape)
+    return Aligned(
+        solve=solve,
+        width=windows.width,
+        height=windows.height,
+        depth=(size * depth).astype(np.float16),
+        confidence=confidence.astype(np.float16),
+        dynamic=np.zeros(depth.shape, dtype=np.float16),
+        window_ok=np.ones(len(windows.frames), dtype=bool),
+        statistics=dict(solve.statistics),
+    )
