@@ -1,0 +1,103 @@
+"""The engines of ``models/``: windows predicted, aligned to one world, refined against long tracks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..alignment.aligned import Aligned
+from ..alignment.fast import AlignmentSettings, align
+from ..footage.shot import Shot
+from ..matchmove.refinement import refine
+from ..models import registry
+from ..models.prediction_store import PredictionStore
+from ..models.windowed import STAGE, ModelRequest, open_model, weights_file, weights_identity
+from ..multiview.depth import depth_size
+from ..multiview.predicted import predicted_depth
+from ..scene.workspace import Workspace, output_errors
+from .engine import Reconstruction
+from .notes import Notebook
+from .settings import Settings
+from .tracks_engine import tracked
+
+WINDOWS = "windows"  # folder of the predictions in the workspace, and name of their count
+
+
+@dataclass
+class WindowCount:
+    """How many windows the shot has, so that a run with all of them need not open the model."""
+
+    count: int
+
+
+def reconstruct_from_model(
+    work: Workspace, shot: Shot, settings: Settings, notebook: Notebook, progress
+) -> Reconstruction:
+    card = registry.card(settings.model)
+    if not card.commercial_use:
+        progress.warn("licence", f"{card.title}: {card.licence_note}", "What it makes may not be used commercially.")
+    with notebook.timed("predict"):
+        windows = _predict(work, shot, settings, progress)
+    notebook.save()
+    with notebook.timed("align"):
+        aligned = _align(windows, shot, settings, progress)
+    tracks = tracked(work, shot, notebook, progress)
+    with notebook.timed("solve"):
+        solve = refine(aligned.solve, tracks, progress, depth=aligned, fixed_focal=settings.focal_px is not None)
+    notebook.save()
+    size = _depth_size(shot, aligned, settings.depth_long_side)
+    return Reconstruction(
+        solve=solve,
+        tracks=tracks,
+        depth_size=size,
+        depth_measured=size != (0, 0),
+        make_depth=lambda have: predicted_depth(aligned, solve, tracks, size, progress, have),
+        model={
+            "name": card.name,
+            "weights": weights_identity(weights_file(card.name, settings.options)),
+            "licence": card.licence,
+            "commercial_use": card.commercial_use,
+        },
+        scratch=(WINDOWS, f"{WINDOWS}.npz", "tracked.npz"),
+    )
+
+
+def _predict(work: Workspace, shot: Shot, settings: Settings, progress) -> PredictionStore:
+    """Every window's prediction on disk; the model is opened only where one is missing."""
+
+    def read(positions, size: tuple[int, int]) -> np.ndarray:
+        return np.stack(shot.read_at(positions, size=size))
+
+    known = work.load(WINDOWS, WindowCount)
+    folder = work.folder / WINDOWS
+    if known is not None:
+        store = PredictionStore(folder, known.count)
+        if len(store.finished()) == len(store):
+            progress.advance(STAGE, 1, 1)
+            return store
+    request = ModelRequest(shot.width, shot.height, len(shot), shot.fps, read, settings.options)
+    model = open_model(settings.model, request, progress)
+    work.store(WINDOWS, WindowCount(len(model.windows)))
+    store = PredictionStore(folder, len(model.windows))
+    finished = store.finished()
+    progress.resume(STAGE, len(finished), len(store))
+    for number, prediction in model.run(finished):
+        with output_errors(folder):
+            store.save(number, prediction)
+    progress.advance(STAGE, 1, 1)
+    return store
+
+
+def _align(windows: PredictionStore, shot: Shot, settings: Settings, progress) -> Aligned:
+    size = (shot.width, shot.height)
+    if settings.options.exact:
+        from ..alignment import reference  # torch only where it is wanted
+
+        return reference.align(windows, len(shot), size, progress)
+    return align(windows, len(shot), size, progress, AlignmentSettings(focal_px=settings.focal_px))
+
+
+def _depth_size(shot: Shot, aligned: Aligned, long_side: int) -> tuple[int, int]:
+    """Of the maps to write: as wanted, but no finer than what was predicted."""
+    return (
+        depth_size(shot.width, shot.height, min(long_side, max(aligned.width, aligned.height))) if long_side else (0, 0)
+    )
