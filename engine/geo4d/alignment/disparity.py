@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .adjustment import window_depths
 from .registration import World
+from .residuals import window_depths
 from .samples import Samples
 
 _ROUNDS = 30

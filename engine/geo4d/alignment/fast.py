@@ -12,7 +12,7 @@ from ..matchmove.gravity import estimate_up
 from ..matchmove.solve import POSE_HELD, POSE_INTERPOLATED, POSE_SOLVED, Motion, Solve
 from ..models.prediction import Prediction
 from ..progress import Progress
-from .adjustment import Options, adjust, window_depths
+from .adjustment import Options, adjust
 from .aligned import Aligned
 from .disparity import fit_disparity
 from .dynamic import find_dynamic
@@ -20,6 +20,7 @@ from .evidence import Picture
 from .fusion import Maps, fuse
 from .motion import hold, recognise
 from .registration import World, chain, first_focal, judge, local_cameras, register_pairs
+from .residuals import window_depths
 from .samples import Samples, collect
 from .smoothing import smooth_path
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from ..models.prediction import Prediction
 from ..progress import Progress
-from .adjustment import Spreads
 from .disparity import DisparityFits
 from .evidence import WindowMaps, window_maps
 from .registration import World
+from .residuals import Spreads
 from .samples import Samples
 
 _FARTHEST = 6e4  # half precision ends there; the world's median depth is 1

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..geometry.rotation import mean_rotation
 from ..matchmove.solve import Motion
-from .adjustment import Freedom, Options, Spreads, adjust, deviations, window_depths
+from .adjustment import Freedom, Options, adjust
 from .registration import LocalCameras, World
 from .resection import camera_points, moved, pose_jacobian
+from .residuals import Spreads, deviations, window_depths
 from .samples import Samples
 
 _FLOOR = 4e-4  # of the longer side: a picture that moves less stands still (half a pixel of 1280)

@@ -8,9 +8,9 @@ keeps real shake where windows agree on it. Errors that all windows share cannot
 import numpy as np
 
 from ..geometry.rotation import rotations_from_vectors, vectors_from_rotations
-from .adjustment import Spreads, deviations
 from .banded import Banded
 from .registration import World
+from .residuals import Spreads, deviations
 from .samples import Samples
 
 _BLOCK = 32  # frames
