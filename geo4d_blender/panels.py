@@ -93,6 +93,7 @@ class _ReconstructPanel:
         settings = context.scene.geo4d
         if self.source == "FILE":
             layout.prop(settings, "footage", text="")
+        layout.prop(settings, "engine", text="")
         licence = ENGINES[settings.engine].licence
         if licence:
             draw_text(layout, licence, context.region.width, "ERROR")
@@ -113,7 +114,6 @@ class _SettingsPanel:
         layout.use_property_split = True
         layout.use_property_decorate = False
         settings = context.scene.geo4d
-        layout.prop(settings, "engine")
         layout.prop(settings, "depth_size")
         layout.prop(settings, "step")
         layout.prop(settings, "lens_known")
