@@ -25,6 +25,7 @@ from .samples import Samples, collect
 from .smoothing import smooth_path
 
 _POINTS = 4000  # static ones handed on
+_ASKEW = 0.05  # slope by which points are off their rays from which they are no shapes
 _UNRELIABLE = 0.3  # windows whose shared pixels agree to less than this share say nothing
 
 
@@ -73,7 +74,8 @@ def align(
     local = local_cameras(samples, first, progress)
     pairs = register_pairs(samples, local)
     ok = judge(samples, local, pairs)
-    agreement = [p.agreement for p in pairs if ok[p.a] and ok[p.b]]
+    # Where no two windows that take part overlap, those that failed tell what the rest is worth.
+    agreement = [p.agreement for p in pairs if ok[p.a] and ok[p.b]] or [p.agreement for p in pairs]
     world, loose = chain(samples, local, pairs, ok, first)
     options = Options(focal_known=known is not None or not observed, zoom=settings.zoom)
     world, spreads = adjust(samples, world, options)
@@ -101,14 +103,14 @@ def align(
         "frames_interpolated": int((~world.posed).sum()),
         **{name: round(value, 5) for name, value in smoothed.items()},
     }
-    warn(statistics, progress)
+    warn(statistics, spreads.lateral, progress)
     solve = make_solve(samples, world, motion, picture, maps, dynamic, statistics)
     return Aligned(
         solve, samples.width, samples.height, maps.depth, maps.confidence, dynamic, world.ok, dict(statistics)
     )
 
 
-def warn(statistics: dict, progress: Progress) -> None:
+def warn(statistics: dict, lateral: float, progress: Progress) -> None:
     failed, agreement = statistics["windows_failed"], statistics["window_agreement"]
     if failed:
         progress.warn(
@@ -124,10 +126,11 @@ def warn(statistics: dict, progress: Progress) -> None:
             "where they lie, and how large, is a guess.",
             "Overlap the windows more, or reconstruct both sides of the gap on their own.",
         )
-    if agreement is not None and agreement < _UNRELIABLE:
+    if lateral > _ASKEW or (agreement is not None and agreement < _UNRELIABLE):
+        share = "" if agreement is None else f", and overlapping windows agree on {100 * agreement:.0f} % of the pixels"
         progress.warn(
             "alignment_unreliable",
-            f"Overlapping windows agree on {100 * agreement:.0f} % of the pixels.",
+            f"The predicted shapes are off the rays of any camera by {statistics['ray_error_px']:.1f} px{share}.",
             "The model does not understand this shot; try another engine or range.",
         )
 

@@ -15,10 +15,11 @@ from .registration import LocalCameras, World
 from .resection import camera_points, moved, pose_jacobian
 from .residuals import Spreads, deviations, window_depths
 from .samples import Samples
+from .smoothing import smooth_path
 
 _FLOOR = 4e-4  # of the longer side: a picture that moves less stands still (half a pixel of 1280)
 _CEILING = 1e-2  # no predictions are bad enough to hold a camera that moves the picture by more
-_WITHIN = 2.0  # times the windows' disagreement
+_WITHIN = 3.0  # times the disagreement of windows
 _WORSE = 1.1  # growth of the residuals that a held camera may cost
 _POINTS = 150
 FREEDOM: dict[Motion, Freedom] = {"moving": "pose", "tripod": "rotation", "static": "none"}
@@ -46,7 +47,9 @@ def recognise(
     ):
         if path < min(max(_FLOOR, _WITHIN * doubt * chain), _CEILING):
             held, held_spreads = hold(samples, world, local, motion, options)
-            if held_spreads.lateral < _WORSE * spreads.lateral and held_spreads.depth < _WORSE * spreads.depth + 1e-3:
+            # What windows disagree by turns into residuals where no camera follows it.
+            lateral = np.hypot(_WORSE * spreads.lateral, doubt / np.median(world.focal))
+            if held_spreads.lateral < lateral and held_spreads.depth < _WORSE * spreads.depth + 1e-3:
                 return motion, held, held_spreads, seen
     return "moving", world, spreads, seen
 
@@ -71,12 +74,15 @@ def hold(
 
 
 def excursion(samples: Samples, world: World, spreads: Spreads) -> Excursion:
-    """How far the adjusted path and the windows' disagreement move the picture."""
+    """How far the path, less its tremble, and the windows' disagreement move the picture."""
     posed = np.flatnonzero(world.posed)
     rays, depth = _points(samples, world, posed)
-    R0, c0 = mean_rotation(world.R[posed]), np.median(world.c[posed], axis=0)
-    whole = _displacement(rays, depth, world.R[posed], world.c[posed], R0[None], c0[None])
-    parallax = _parallax(rays, depth, world.R[posed], world.c[posed], c0[None])
+    path = world.copy()
+    smooth_path(samples, path, spreads)
+    R, c = path.R[posed], path.c[posed]
+    R0, c0 = mean_rotation(R), np.median(c, axis=0)
+    whole = _displacement(rays, depth, R, c, R0[None], c0[None])
+    parallax = _parallax(rays, depth, R, c, c0[None])
     move, there = deviations(samples, world, spreads)
     doubts, parallax_doubts = [np.zeros(1)], [np.zeros(1)]
     for m in range(samples.window.shape[1]):
