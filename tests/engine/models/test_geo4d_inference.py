@@ -13,7 +13,8 @@ pytest.importorskip("safetensors", reason='safetensors is not installed (pip ins
 
 from geo4d.models.geo4d import schedule  # noqa: E402 - needs torch
 from geo4d.models.geo4d.config import UNetConfig, VAEConfig  # noqa: E402
-from geo4d.models.geo4d.inference import Inference  # noqa: E402
+from geo4d.models.geo4d.inference import Inference, demand  # noqa: E402
+from geo4d.models.geo4d.memory import Plan  # noqa: E402
 from geo4d.models.geo4d.parity import made_weights  # noqa: E402
 from geo4d.models.geo4d.sampler import Guidance, sample  # noqa: E402
 from geo4d.models.geo4d.settings import EXACT, Settings, working_size  # noqa: E402
@@ -120,11 +121,13 @@ def test_exact_mode_is_the_reference_order_of_work(system):
 
 
 def test_our_mode_repeats_itself_and_continues(system):
-    whole = run(system, 20, ONE_STEP)
+    """Two windows denoised at once, and the second by itself in a continued run."""
+    plan = Plan(demand(system.sizes, SIZE, system.dtype, ONE_STEP), 2, 5)
+    whole = run(system, 20, ONE_STEP, plan=plan)
     again = dict(Inference(system, frames_of(20), 20, SIZE, settings=ONE_STEP).run(finished=frozenset({0})))
     assert list(whole) == [0, 1]
     assert list(again) == [1]
-    # Frames share batches with other neighbours, which may change the order of sums.
+    # Frames and windows share batches with other neighbours, which may change the order of sums.
     assert np.abs(whole[1].points - again[1].points).max() < 1e-4
 
 
