@@ -39,10 +39,10 @@ def _depth(arguments) -> None:
         raise ModelMissing(
             "package_missing", "Training needs torch, which is not installed.", 'Run: pip install "geo4d[gpu]"'
         ) from error
-    from ..training.depth import example_folder
+    from ..training.depth import example_folder, validation
     from ..training.depth.batches import Pool
     from ..training.depth.export import write_onnx
-    from ..training.depth.trainer import TrainSettings, train, validate
+    from ..training.depth.trainer import TrainSettings, train
 
     if arguments.device.startswith("cuda") and not torch.cuda.is_available():
         raise BadRequest("no_device", f"There is no device {arguments.device} here.", "Use --device cpu.")
@@ -69,9 +69,18 @@ def _depth(arguments) -> None:
         start=arguments.start,
     )
     state = train(settings, reporter)
-    weights = arguments.folder / "depth.onnx"
-    write_onnx(state.average, weights, {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}"})
     pool = Pool(examples)
     pool.refresh()
-    figures = validate(state.average, pool.validation, arguments.device) if pool.validation else {}
-    reporter.result({"weights": str(weights), "steps": state.step, **figures})
+    figures, share, keep_motion = {}, 1.0, False
+    if pool.validation:
+        found = validation.outputs(state.average, pool.validation, arguments.device)
+        share = validation.best_share(found)
+        figures = validation.figures(found, share)
+        keep_motion = figures.get("learned_moving_iou", 1) < figures.get("untrained_moving_iou", 0)
+    validation.temper(state.average, share, keep_motion)
+    weights = arguments.folder / "depth.onnx"
+    about = {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}", "share": f"{share:g}"}
+    write_onnx(state.average, weights, about)
+    reporter.result(
+        {"weights": str(weights), "steps": state.step, "share": share, "motion_kept": keep_motion, **figures}
+    )

@@ -1,5 +1,6 @@
 """The depth network behind the untrained method: weights that ship with the engine, run by OpenCV."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,16 @@ from .network_input import MOVING, NetworkInput, fold
 
 WEIGHTS = Path(__file__).parent / "weights" / "depth.onnx"
 LARGEST_RATIO = 1.5  # of log inverse depth: how far the network may move the untrained depth
+
+
+def shipped_network() -> "LearnedDepth | None":
+    """The network that ships with the engine; None where there is no file, and depth stays as measured."""
+    return LearnedDepth() if WEIGHTS.exists() else None
+
+
+def shipped_identity() -> str | None:
+    """Hash of the shipped weights, None where there are none."""
+    return hashlib.blake2b(WEIGHTS.read_bytes(), digest_size=16).hexdigest() if WEIGHTS.exists() else None
 
 
 class LearnedDepth:

@@ -97,6 +97,11 @@ def augment(example: dict[str, np.ndarray], rng: np.random.Generator) -> dict[st
         maps[4 * k : 4 * k + 4] = maps[4 * k : 4 * k + 4] * gain[k] + offset[k]
     if rng.random() < 0.15:  # black and white
         maps[:12] = np.tile(maps[:12].reshape(3, 4, *maps.shape[1:]).mean(0), (3, 1, 1))
+    if rng.random() < 0.15:  # another palette: channels mixed at random
+        mix = rng.dirichlet([0.5] * 3, 3)
+        maps[:12] = np.einsum("ab,bnhw->anhw", mix, maps[:12].reshape(3, 4, *maps.shape[1:])).reshape(
+            12, *maps.shape[1:]
+        )
     if rng.random() < 0.1:
         maps[list(POINTS)] = 0
     if rng.random() < 0.1:

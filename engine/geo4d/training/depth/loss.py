@@ -6,6 +6,7 @@ from torch.nn import functional as F
 SKY_WEIGHT = 0.1
 MOVING_WEIGHT = 1.0  # extra, for pixels that move
 FARTHEST_ERROR = 2.0  # of log depth: one hopeless region must not outshout the rest
+CAUTION = 0.03  # cost of changing anything, so that what cannot be known stays as it was measured
 EDGE_SCALES = (1, 2, 4, 8)
 
 
@@ -22,14 +23,16 @@ def training_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple
     miss = batch["base"] + ratio - batch["target"]
     weight = torch.where(batch["valid"], 1.0, SKY_WEIGHT) * (1 + MOVING_WEIGHT * batch["moving"])
     error = miss.abs().clamp(max=FARTHEST_ERROR)
-    depth = (weight * error).sum() / weight.sum()
+    # Depth that is too far costs without bound in AbsRel, depth that is too near does not.
+    relative = torch.expm1(-miss.clamp(min=-1.1)).abs()
+    depth = (weight * (0.5 * error + 0.5 * relative)).sum() / weight.sum()
     # Laplace likelihood of the error that is left: the network learns where it is wrong, not to be less ambitious.
     solid = batch["valid"].float()
     likelihood = ((error.detach() * torch.exp(-log_error) + log_error) * solid).sum() / solid.sum().clamp(min=1)
     edges = _edges(F.pixel_shuffle(miss, 2), F.pixel_shuffle(batch["valid"].float(), 2))
     logits = moving_logits(batch["maps"], moving)
     motion = F.binary_cross_entropy_with_logits(logits, batch["moving"].float())
-    total = depth + 0.5 * edges + 0.03 * likelihood + 0.15 * motion
+    total = depth + 0.5 * edges + 0.03 * likelihood + 0.15 * motion + CAUTION * ratio.abs().mean()
     parts = {"depth": depth, "edges": edges, "likelihood": likelihood, "motion": motion}
     return total, {name: float(value.detach()) for name, value in parts.items()}
 

@@ -15,6 +15,7 @@ from torch import nn
 from ...multiview import network_input, plane_sweep
 
 VERSION = 1  # of the architecture; weights of another version are refused
+DEEP_DROPOUT = 0.3  # of channels that come from coarser levels, while training
 OUTPUTS = 9  # 4 sub-pixels of log ratio, 1 log error, 4 sub-pixels of moving logit
 
 
@@ -74,7 +75,10 @@ class DepthNetwork(nn.Module):
             skips.append(self.encoder[level](torch.relu(x)))
         x = skips.pop()
         for level in reversed(range(len(skips))):
-            x = nn.functional.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest")
+            x = self.up[level](x)
+            if level >= 1:  # what is far away in the picture is a hint and no more: scenes must not be learned by heart
+                x = nn.functional.dropout2d(x, DEEP_DROPOUT, self.training)
+            x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.decoder[level](torch.relu(x + skips[level]))
         return self.head(x)
 

@@ -14,7 +14,7 @@ from ...progress import Progress
 from ...scene.checkpoint import replace_atomically
 from .batches import Pool
 from .export import read_onnx
-from .loss import moving_logits, training_loss
+from .loss import training_loss
 from .network import VERSION, DepthNetwork, NetworkConfig
 
 STATE = "state.pt"
@@ -60,7 +60,7 @@ def new_state(settings: TrainSettings) -> State:
     average = DepthNetwork(network.config).to(settings.device)
     average.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
-    return State(network, average.requires_grad_(False), optimiser)
+    return State(network.train(), average.requires_grad_(False).eval(), optimiser)
 
 
 def save_state(path: Path, state: State) -> None:
@@ -221,26 +221,3 @@ class _Run:
         with open(self.settings.folder / LOG, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(line) + "\n")
         self.progress.log(json.dumps(line))
-
-
-@torch.no_grad()
-def validate(network: DepthNetwork, clips: list[dict[str, np.ndarray]], device: str = "cpu") -> dict[str, float]:
-    """AbsRel on held-out procedural clips, untrained and with the network, aligned by one median ratio a clip."""
-    sums: dict[str, list[float]] = {}
-    for clip in clips:
-        tensors = {k: torch.from_numpy(v if v.dtype == bool else v.astype(np.float32)) for k, v in clip.items()}
-        pairs = zip(tensors["maps"], tensors["sweep"], strict=True)
-        output = torch.cat([network(maps[None].to(device), sweep[None].to(device)).cpu() for maps, sweep in pairs])
-        valid, moving = tensors["valid"], tensors["moving"]
-        found = torch.sigmoid(moving_logits(tensors["maps"], output[:, 5:])) > 0.5
-        for name, log_d in (("untrained", tensors["base"]), ("learned", tensors["base"] + output[:, :4])):
-            off = tensors["target"] - log_d  # log of estimated over true depth
-            error = (torch.exp(off - off[valid].median()) - 1).abs()
-            sums.setdefault(name, []).append(float(error[valid].mean()))
-            if (valid & moving).any():
-                sums.setdefault(f"{name} moving", []).append(float(error[valid & moving].mean()))
-        for name, mask in (("untrained", tensors["maps"][:, 18:19].expand_as(moving) > 0.5), ("learned", found)):
-            if moving.any():
-                union = (mask | moving).sum()
-                sums.setdefault(f"{name} IoU", []).append(float((mask & moving).sum() / union))
-    return {name: float(np.mean(values)) for name, values in sums.items()}
