@@ -11,6 +11,7 @@ from .samples import Samples
 _ROUNDS = 30
 _LEAST_AGREEMENT = 0.3  # share of pixels within 25 % of the points' depth
 _FEW = 50
+_LEAST_SPREAD = 0.3  # of the residuals' spread, the disparity's own at least
 _MOST_PIXELS = 20_000  # of a window
 
 
@@ -24,13 +25,16 @@ class DisparityFits:
     spread: float  # robust standard deviation of scale * disparity + shift off the points' inverse depth
 
 
-def fit_disparity(samples: Samples, world: World) -> DisparityFits | None:
-    """Fit every window; None where the model predicts no disparity, or no shape to fit it to."""
+def fit_disparity(samples: Samples, world: World, depth_spread: float) -> DisparityFits | None:
+    """Fit every window; None where the model predicts no disparity.
+
+    ``depth_spread`` is that of the points' log depth, whose share of the residuals is not the disparity's fault.
+    """
     if samples.disparity is None:
         return None
     count = len(samples.frames)
     fits = DisparityFits(np.ones(count), np.zeros(count), np.zeros(count, dtype=bool), np.inf)
-    residuals = []
+    residuals, usual = [], []
     for g in np.flatnonzero(world.ok):
         f, m = samples.frames[g], samples.slots[g]
         z, w = window_depths(samples, world, f, m)
@@ -46,8 +50,10 @@ def fit_disparity(samples: Samples, world: World) -> DisparityFits | None:
         fits.ok[g] = fits.scale[g] > 0 and near.mean() > _LEAST_AGREEMENT
         if fits.ok[g]:
             residuals.append(np.abs(fitted - inverse)[::4])
+            usual.append(float(np.median(inverse)))
     if residuals:
-        fits.spread = float(np.median(np.concatenate(residuals))) / 0.67
+        total = float(np.median(np.concatenate(residuals))) / 0.67
+        fits.spread = max(total**2 - (depth_spread * float(np.median(usual))) ** 2, (_LEAST_SPREAD * total) ** 2) ** 0.5
     return fits
 
 

@@ -11,10 +11,10 @@ from ..progress import Progress
 from .registration import World
 
 _LONGER = 160  # pixels of the maps that are compared
-_OFFSETS = (1, 2, 4, 8, 14)  # frames
+_OFFSETS = (2, 5, 10, 17, 26, 38)  # frames
 _TOLERANCE = 0.08  # of log depth, at least
-_NOISE = 4.0  # times the spread of log depth
-_FREE, _FULL = 0.12, 0.4  # share of frames that see through a pixel: 0 and 1
+_NOISE = 3.0  # times the spread of log depth
+_FREE, _FULL = 0.08, 0.3  # share of frames that see through a pixel: 0 and 1
 
 
 def find_dynamic(

@@ -88,7 +88,7 @@ def align(
     normalise(samples, world)
     interpolate(world)
     smoothed = {} if motion == "static" else smooth_path(samples, world, spreads, places=motion == "moving")
-    fits = fit_disparity(samples, world)
+    fits = fit_disparity(samples, world, spreads.depth)
     maps = fuse(predictions, samples, world, spreads, fits, progress)
     aspect = (picture.width / picture.longer, picture.height / picture.longer)
     seen_through = find_dynamic(maps.depth, maps.confidence, world, aspect, spreads.depth, progress)
