@@ -94,7 +94,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, turn: Rotation | None = None) -> Tensor:
         """Attention within each row of ``x`` (B, T, C)."""
-        B, T, C = x.shape
+        B, T = x.shape[:2]
         q, k, v = self.qkv(x).view(B, T, 3, self.heads, self.head).permute(2, 0, 3, 1, 4)
         q, k = self._finish(q, self.q_norm, turn), self._finish(k, self.k_norm, turn)
         return self.join(F.scaled_dot_product_attention(q, k, v))

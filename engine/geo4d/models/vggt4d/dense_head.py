@@ -76,7 +76,7 @@ class DenseHead(nn.Module):
         )
         self.scratch = Scratch(sizes)
 
-    def forward(self, layers: list[Tensor], grid: tuple[int, int], taps: dict | None = None) -> Tensor:
+    def forward(self, layers: list[Tensor], grid: tuple[int, int]) -> Tensor:
         rows, columns = grid
         height, width = rows * self.patch, columns * self.patch
         ratio = width / height
@@ -85,19 +85,14 @@ class DenseHead(nn.Module):
             x = self.norm(tokens).transpose(1, 2).unflatten(2, grid)
             x = _placed(self.projects[k](x), ratio)
             x = self.resize_layers[k](x)
-            _note(taps, f"level{k + 1}", x)
             levels.append(getattr(self.scratch, f"layer{k + 1}_rn")(x))
         x = None
         for k in (3, 2, 1, 0):
             level = levels.pop()
             h, w = levels[-1].shape[-2:] if levels else (2 * level.shape[-2], 2 * level.shape[-1])
             x = getattr(self.scratch, f"refinenet{k + 1}")(x, level, (h, w))
-            _note(taps, f"refinenet{k + 1}", x)
         x = self.scratch.output_conv1(x)
-        _note(taps, "output_conv1", x)
-        x = self.scratch.output_conv2(_placed(_enlarge(x, (height, width)), ratio))
-        _note(taps, "raw", x)
-        return x
+        return self.scratch.output_conv2(_placed(_enlarge(x, (height, width)), ratio))
 
 
 def depth(raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,8 +136,3 @@ def position_code(channels: int, height: int, width: int, ratio: float, device: 
     x = waves(ratio / diagonal, width).T[:, None].expand(-1, height, -1)
     y = waves(1 / diagonal, height).T[:, :, None].expand(-1, -1, width)
     return torch.cat((x, y)).to(device)
-
-
-def _note(taps: dict | None, name: str, x: Tensor) -> None:
-    if taps is not None:
-        taps[name] = x
