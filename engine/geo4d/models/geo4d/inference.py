@@ -117,6 +117,8 @@ class Inference:
             return guided(*v.chunk(2), settings.guidance) if guide else v
 
         def attempt() -> Tensor:
+            nonlocal walked
+            walked = 0
             start = torch.cat([w.noise.latent for w in windows]).to(system.device)
             steps = [torch.cat(draws) for draws in zip(*(w.noise.steps for w in windows), strict=True)]
             return sample(velocity, start, self.steps, settings.eta, steps, settings.clean_scale)
