@@ -73,14 +73,6 @@ class Network(nn.Module):
     def specials(self) -> int:
         return 1 + self.sizes.registers
 
-    def halve(self, dtype: torch.dtype) -> "Network":
-        """The large matrices of encoder and trunks as ``dtype``; norms, biases of time, fusion and heads stay."""
-        for trunk in self.trunks:
-            for module in trunk.modules():
-                if isinstance(module, Linear):
-                    module.to(dtype)
-        return self
-
     def forward(
         self,
         images: Tensor,
