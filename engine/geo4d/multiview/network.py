@@ -62,5 +62,5 @@ class LearnedDepth:
 
 
 def confidence_of(error: np.ndarray) -> np.ndarray:
-    """Confidence 0..1 of an expected relative error of depth: a half at 5 %."""
-    return 1 / (1 + (error / 0.05) ** 1.5)
+    """Confidence 0..1 of an expected relative error of depth: a half at 4 %."""
+    return 1 / (1 + (error / 0.04) ** 1.5)

@@ -6,6 +6,7 @@ import json
 
 from .. import __version__
 from ..models.windowed import ModelOptions, weights_file, weights_identity
+from ..multiview.network import shipped_identity
 
 TRACKS = "tracks"  # the embedded engine, which needs no model
 
@@ -31,7 +32,9 @@ def cache_key(footage_hash: str, settings: Settings) -> str:
     """Hash of everything that determines the result. Raises ModelMissing where a model has no weights."""
     parts = {"footage": footage_hash, "engine": __version__, **dataclasses.asdict(settings)}
     options = parts.pop("options")
-    if settings.model != TRACKS:
+    if settings.model == TRACKS:
+        parts["depth_network"] = shipped_identity()
+    else:
         parts["options"] = {name: value for name, value in options.items() if name not in _NOT_IN_KEY}
         parts["weights"] = weights_identity(weights_file(settings.model, settings.options))
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()

@@ -4,6 +4,7 @@ from ..footage.shot import Shot
 from ..matchmove.camera import solve_camera
 from ..matchmove.solve import Solve
 from ..multiview.depth import depth_size, estimate_depth
+from ..multiview.network import shipped_network
 from ..scene.workspace import Workspace
 from ..tracking.track import track_shot
 from ..tracking.tracks import Tracks
@@ -33,7 +34,7 @@ def reconstruct_from_tracks(
         tracks=tracks,
         depth_size=size,
         depth_measured=solve.motion == "moving" and size != (0, 0),
-        make_depth=lambda have: estimate_depth(shot, solve, tracks, size, progress, have=have),
+        make_depth=lambda have: estimate_depth(shot, solve, tracks, size, progress, have, shipped_network()),
         model=MODEL,
         scratch=("tracked.npz", "solve.npz", "solved_tracks.npz"),
     )

@@ -145,7 +145,8 @@ def test_full_disk_keeps_the_last_state(settings, folder):
     code = (
         "import resource, sys, pathlib; from geo4d.training.depth.trainer import *; from geo4d.progress import Silent\n"
         "from geo4d.errors import OutputError\n"
-        "import torch; torch.set_num_threads(1); run = TrainSettings(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), steps=1)\n"
+        "torch.set_num_threads(1)\n"
+        "run = TrainSettings(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), steps=1)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
         "try:\n    train(run, Silent())\nexcept OutputError as error:\n    print(error.code, error.message)\n"
     )

@@ -1,0 +1,79 @@
+"""The learned depth: shipped weights run without torch, help where they should, and fail in clear words."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from geo4d.errors import ModelMissing
+from geo4d.geometry.camera import Intrinsics
+from geo4d.multiview import network, network_input
+from geo4d.multiview.composition import Composition
+from geo4d.multiview.depth import estimate_depth
+from geo4d.progress import Silent
+from geo4d.tracking.tracks import Tracks
+from plane_world import F, H, W, World
+
+
+def no_tracks() -> Tracks:
+    none = np.zeros(0, np.int32)
+    return Tracks(W, H, F, none, none, np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
+
+
+def depth_error(world, frames):
+    """AbsRel of frames against the world's true depth, aligned by one median ratio."""
+    ratio = np.concatenate([(frame.depth / world.truth(i)[0]).ravel() for i, frame in frames])
+    return float(np.mean(np.abs(ratio / np.median(ratio) - 1)))
+
+
+@pytest.mark.skipif(not network.WEIGHTS.exists(), reason="no weights of the depth network in this checkout")
+def test_shipped_weights_do_not_spoil_what_is_well_measured():
+    world = World()
+    have = frozenset(range(F)) - {4, 5, 6}
+    untrained, learned = (
+        list(estimate_depth(world, world.solve(), no_tracks(), (W, H), Silent(), have, weights))
+        for weights in (None, network.shipped_network())
+    )
+    assert not np.array_equal(untrained[0][1].depth, learned[0][1].depth)
+    assert depth_error(world, learned) < depth_error(world, untrained) + 0.005
+    for _, frame in learned:
+        assert frame.depth.shape == (H, W) and np.isfinite(frame.depth).all() and (frame.depth > 0).all()
+        assert frame.confidence.min() >= 0 and frame.confidence.max() <= 1
+        assert frame.dynamic.min() >= 0 and frame.dynamic.max() <= 1
+
+
+def test_engine_needs_no_torch():
+    code = "import sys, geo4d.pipeline, geo4d.multiview.network; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_damaged_weights_are_named(tmp_path):
+    path = tmp_path / "depth.onnx"
+    path.write_bytes(b"\x08\x07 not a network")
+    with pytest.raises(ModelMissing, match=r"depth\.onnx cannot be read"):
+        network.LearnedDepth(path)
+
+
+def test_fold_undoes_unfold_and_padding_repeats_the_edge():
+    image = np.arange(64 * 32, dtype=np.float32).reshape(64, 32)
+    np.testing.assert_array_equal(network_input.fold(network_input.unfold(image)), image)
+    padded = network_input.pad(image[:50, :30])
+    assert padded.shape == (64, 32)
+    assert (padded[50:, :30] == image[49, :30]).all()
+
+
+def test_input_does_not_know_the_worlds_scale():
+    rng = np.random.default_rng(0)
+    lens = Intrinsics(50, 40, 60.0, 60.0, 25.0, 20.0)
+    d, weight = rng.uniform(0.1, 0.5, (40, 50)).astype(np.float32), rng.uniform(0, 1, (40, 50)).astype(np.float32)
+    rgb = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+
+    def tensors(scale):
+        s = np.float32(scale)
+        maps = Composition(s * d, weight, s * 0.9 * d, s * 0.7 * d, s * d, weight, weight)
+        return network_input.network_input(rgb, lens, maps, np.where(weight > 0.9, s * 1.1 * d, 0))
+
+    one, other = tensors(1), tensors(8)
+    assert one.maps.shape == (network_input.CHANNELS, 32, 32)
+    np.testing.assert_allclose(one.maps, other.maps, atol=1e-5)
+    assert np.ptp(one.maps[:12]) > 0.5
