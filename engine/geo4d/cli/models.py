@@ -78,9 +78,9 @@ def _list(arguments) -> None:
         return
     for model in models:
         state = "present" if model["present"] else "not here"
-        print(f"{model['name']:10} {state:9} {model['bytes'] / 2**30:5.1f} GiB   {model['title']}")
-        print(f"{'':10} licence: {model['licence'] or 'none stated'}; {_use(model)}")
-        print(f"{'':10} " + ("ready, on " + model["device"] if model["ready"] else "; ".join(model["lacks"])))
+        print(f"{model['name']:18} {state:9} {model['bytes'] / 2**30:5.1f} GiB   {model['title']}")
+        print(f"{'':18} licence: {model['licence'] or 'none stated'}; {_use(model)}")
+        print(f"{'':18} " + ("ready, on " + model["device"] if model["ready"] else "; ".join(model["lacks"])))
 
 
 def _use(model: dict) -> str:
@@ -204,7 +204,7 @@ def _convert_files(card, paths: list[Path], output: Path | None, sizes: Path | N
         except OSError as error:
             raise BadRequest("bad_arguments", f"{sizes} cannot be read ({error.strerror}).") from error
     try:
-        convert = importlib.import_module(f"..models.{card.name}.convert", __package__).convert
+        convert = importlib.import_module(f"..models.{card.folder}.convert", __package__).convert
     except ImportError as error:
         raise ModelMissing(
             "package_missing", f"The package {error.name} is not installed.", 'Run: pip install "geo4d[gpu]"'

@@ -41,8 +41,9 @@ class SourceFile:
 class ModelCard:
     """What a user must know before using a model.
 
-    The model's folder has a module ``convert`` with a function ``convert(*files, output, progress=...)`` that makes
-    ``file`` of the ``sources``, given in their order, and returns the manifest.
+    The folder ``package`` beside this module has a module ``convert`` with a function
+    ``convert(*files, output, progress=...)`` that makes ``file`` of the ``sources``, given in their order, and returns
+    the manifest.
     """
 
     name: str
@@ -55,6 +56,11 @@ class ModelCard:
     file: str  # name of the converted weights
     bytes_about: int
     runs_on: str
+    package: str = ""  # several cards may share one; empty = the model's name
+
+    @property
+    def folder(self) -> str:
+        return self.package or self.name
 
 
 GEO4D = ModelCard(
@@ -73,7 +79,79 @@ GEO4D = ModelCard(
     runs_on="NVIDIA GPU of 12 GB or more; slowly on a CPU",
 )
 
-MODELS = {card.name: card for card in (GEO4D,)}
+VGGT_1B = ModelCard(
+    name="vggt-1b",
+    title="VGGT-1B, feed-forward cameras, depth and points of all frames at once, 1.26 billion parameters",
+    paper="arXiv 2503.11651",
+    licence="CC BY-NC 4.0",
+    commercial_use=False,
+    licence_note="No commercial use of the weights; vggt-1b-commercial is the same network with weights that allow it.",
+    sources=(
+        SourceFile(
+            "model.safetensors",
+            "https://huggingface.co/facebook/VGGT-1B",
+            5_026_367_224,
+            hub=HubFile("facebook/VGGT-1B", "860abec7937da0a4c03c41d3c269c366e82abdf9", "model.safetensors"),
+            bytes_exact=5_026_367_224,
+            sha256="f164acf60724910d8fe1578bb499d800850c7bb0948db7555c413f9fbe60467e",
+        ),
+    ),
+    file="vggt-1b.safetensors",
+    bytes_about=4_763_000_000,
+    runs_on="NVIDIA GPU of 8 GB or more; slowly on a CPU",
+    package="vggt4d",
+)
+
+VGGT_1B_COMMERCIAL = ModelCard(
+    name="vggt-1b-commercial",
+    title="VGGT-1B-Commercial, as VGGT-1B with weights for commercial use",
+    paper="arXiv 2503.11651",
+    licence="VGGT License v1",
+    commercial_use=True,
+    licence_note="Commercial use is allowed under its acceptable-use policy, which excludes military use among others; "
+    "the authors want a form with name and affiliation before the download.",
+    sources=(
+        SourceFile(
+            "model.safetensors",
+            "https://huggingface.co/facebook/VGGT-1B-Commercial",
+            5_026_367_224,
+            hub=HubFile(
+                "facebook/VGGT-1B-Commercial", "ebb29a532abe92960eeb6903a5530f16990ef4ab", "model.safetensors", True
+            ),
+            bytes_exact=5_026_367_224,
+            # Its hash is known from one third party alone, so it is compared after the fact; see vggt4d.convert.
+        ),
+    ),
+    file="vggt-1b-commercial.safetensors",
+    bytes_about=4_763_000_000,
+    runs_on="NVIDIA GPU of 8 GB or more; slowly on a CPU",
+    package="vggt4d",
+)
+
+VGGT_4D = ModelCard(
+    name="4d-vggt",
+    title="4D-VGGT geometry v1, VGGT with a second trunk over time, 1.80 billion parameters",
+    paper="4D-VGGT, release version-1.0",
+    licence="MIT as declared",
+    commercial_use=False,
+    licence_note="Commercial use is doubtful: it is declared MIT, but the weights grew from VGGT's, whose licences do "
+    "not allow that (CC BY-NC 4.0, or derivatives under the VGGT License alone); for research until the authors say.",
+    sources=(
+        SourceFile(
+            "4d-vggt-geometry-v1.pt",
+            "https://huggingface.co/Aurora03/4D-VGGT-models",
+            7_215_706_998,
+            # No commit of the release is known; size and hash come from one third party.
+            hub=HubFile("Aurora03/4D-VGGT-models", "main", "4d-vggt-geometry-v1.pt"),
+        ),
+    ),
+    file="4d-vggt.safetensors",
+    bytes_about=7_215_000_000,
+    runs_on="NVIDIA GPU of 8 GB or more; slowly on a CPU",
+    package="vggt4d",
+)
+
+MODELS = {card.name: card for card in (GEO4D, VGGT_4D, VGGT_1B_COMMERCIAL, VGGT_1B)}
 
 
 def card(name: str) -> ModelCard:

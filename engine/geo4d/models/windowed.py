@@ -1,14 +1,15 @@
 """What the pipeline needs of a model that sees a shot window by window, whichever model it is.
 
-A model's folder has a module ``engine`` with one function ``open_model(request, progress)`` that returns a
-:class:`WindowedModel`; nothing else of the folder is known outside. Importing ``engine`` may import torch.
+A model's folder (``ModelCard.folder``) has a module ``engine`` with one function ``open_model(request, progress)``,
+which returns a :class:`WindowedModel`; nothing else of the folder is known outside. Importing ``engine`` may import
+torch.
 """
 
 import hashlib
 import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -91,14 +92,16 @@ def check_model(name: str, options: ModelOptions) -> None:
 def open_model(name: str, request: ModelRequest, progress: Progress) -> WindowedModel:
     """The model ``name`` for one shot, after :func:`check_model`. Raises BadRequest, ModelMissing or OutOfMemory."""
     try:
-        engine = importlib.import_module(f".{name}.engine", __package__)
+        engine = importlib.import_module(f".{registry.card(name).folder}.engine", __package__)
     except ImportError as error:
         raise ModelMissing(
             "package_missing",
             f"The package {error.name} is not installed.",
             'Run pip install "geo4d[gpu]", or choose a Python that has it in the preferences.',
         ) from error
-    return engine.open_model(request, progress)
+    # Several models may share an engine, which learns from the weights which of them it is.
+    options = replace(request.options, weights=str(weights_file(name, request.options)))
+    return engine.open_model(replace(request, options=options), progress)
 
 
 def weights_file(name: str, options: ModelOptions) -> Path:
