@@ -13,6 +13,7 @@ from .notes import Notebook
 from .settings import Settings
 
 MODEL = {"name": "tracks", "weights": None, "licence": "GPL-3.0-or-later", "commercial_use": True}
+NETWORK = "depth network (CC0-1.0)"  # the weights that take part where they are there
 
 
 def reconstruct_from_tracks(
@@ -28,14 +29,15 @@ def reconstruct_from_tracks(
         else:
             tracks = solved
     notebook.save()
+    network = shipped_network()
     size = depth_size(shot.width, shot.height, settings.depth_long_side) if settings.depth_long_side else (0, 0)
     return Reconstruction(
         solve=solve,
         tracks=tracks,
         depth_size=size,
         depth_measured=solve.motion == "moving" and size != (0, 0),
-        make_depth=lambda have: estimate_depth(shot, solve, tracks, size, progress, have, shipped_network()),
-        model=MODEL,
+        make_depth=lambda have: estimate_depth(shot, solve, tracks, size, progress, have, network),
+        model=MODEL if network is None else {**MODEL, "weights": NETWORK},
         scratch=("tracked.npz", "solve.npz", "solved_tracks.npz"),
     )
 
