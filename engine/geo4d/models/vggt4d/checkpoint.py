@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...errors import BadRequest, ModelMissing
+from ...errors import BadRequest, ModelMissing, OutOfMemory
 from .. import weight_file
 from .network import Network
 from .sizes import CAMERA, DENSE, SPATIAL, Shapes, Sizes, Unwritten, infer
@@ -100,7 +100,9 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], dict]:
     try:
         config = json.loads(metadata.get(CONFIG, "{}"))
         return load_file(path), config
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError, RuntimeError) as error:
+        if "allocate memory" in str(error):
+            raise _no_room(path) from error
         raise _wrong(path, f"it cannot be read ({error})") from error
 
 
@@ -116,6 +118,8 @@ def _read_pickle(path: Path) -> tuple[Mapping[str, Tensor], dict]:
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
+        if "allocate memory" in reason:  # an intact file that no address space is left for
+            raise _no_room(path) from error
         raise _wrong(path, f"it is cut short or damaged ({reason})") from error
     if not isinstance(content, Mapping):
         raise _wrong(path, f"it holds a {type(content).__name__}")
@@ -127,6 +131,12 @@ def _read_pickle(path: Path) -> tuple[Mapping[str, Tensor], dict]:
     if not isinstance(inner, Mapping):
         raise _wrong(path, "its model is no table of tensors")
     return inner, config
+
+
+def _no_room(path: Path) -> OutOfMemory:
+    return OutOfMemory(
+        "out_of_memory", f"There is too little memory to open {path}.", "Close other programs, or use another device."
+    )
 
 
 def _some(names: list[str]) -> str:

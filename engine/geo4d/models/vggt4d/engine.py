@@ -30,6 +30,7 @@ class Windowing:
 # Longer windows agree better within and cost more a frame; an overlap of a quarter holds neighbours together.
 _ORDINARY, _SHORT = Windowing(32, 24), Windowing(12, 9)
 _LEAST_FRAMES = 2
+_REFUSED = "could not create a primitive"  # what convolutions on a CPU say where memory has ended
 
 
 class Vggt:
@@ -102,13 +103,14 @@ class Vggt:
                 )
                 return Output(**{name: None if x is None else x.float().cpu() for name, x in vars(out).items()})
             except Exception as error:
-                if not ran_out(error):
+                if not ran_out(error) and _REFUSED not in str(error):
                     raise
             # Outside the handler, whose error holds on to every tensor of the failed attempt.
             cut, free = self.plan.smaller(), free_bytes(self.device)
             if cut is None:
                 raise memory.too_little(self.plan.demand, free)
             if cut.streamed and not self.plan.streamed:
+                self.network = None  # its copies of the weights go before the file is opened again
                 self.network = load(self.request.options.weights)
                 place(self.network, self.device, self.dtype, streamed=True)
             self.plan = cut
