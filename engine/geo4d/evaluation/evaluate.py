@@ -1,7 +1,7 @@
 """A scene folder against a clip with ground truth."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ..scene.depth_file import read_depth
 from ..scene.reader import Scene, SceneError, read_scene
 from .depth_metrics import DepthErrors, fit_scale, fit_scale_shift
 from .ground_truth import GroundTruth, read_ground_truth
+from .photometric import photometric_agreement
 from .pose_metrics import compare_paths, rotation_errors_deg
 
 _FIT_PIXELS = 4_000_000  # alignment is fitted to at most about so many pixels, evenly spread
@@ -22,9 +23,10 @@ _CONFIDENT = 0.5
 def evaluate_scene(scene_folder: str | Path, clip_folder: str | Path) -> dict:
     """Camera and depth errors of a scene as plain numbers, ready for JSON.
 
-    Keys: ``scene``, ``clip``, ``frames``, ``motion``, ``true_motion``, ``camera`` (:func:`camera_errors`) and
-    ``depth`` (:func:`depth_errors`, None where either side has none). Raises BadRequest for folders that cannot
-    be read or do not belong together.
+    Keys: ``scene``, ``clip``, ``frames``, ``motion``, ``true_motion``, ``camera`` (:func:`camera_errors`),
+    ``depth`` (:func:`depth_errors`, None where either side has none) and ``photometric``
+    (:class:`.photometric.Agreement`, None without depth or footage, or for a camera that does not travel). Raises
+    BadRequest for folders that cannot be read or do not belong together.
     """
     try:
         scene = read_scene(scene_folder)
@@ -34,6 +36,7 @@ def evaluate_scene(scene_folder: str | Path, clip_folder: str | Path) -> dict:
     _check_match(scene, truth)
     try:
         depth = depth_errors(scene, truth) if scene.has_depth and truth.has_depth else None
+        agreement = photometric_agreement(scene) if scene.motion == "moving" else None
     except SceneError as error:
         raise BadRequest("scene_unreadable", str(error)) from error
     return {
@@ -45,6 +48,7 @@ def evaluate_scene(scene_folder: str | Path, clip_folder: str | Path) -> dict:
         "poses": {name: scene.pose.count(name) for name in sorted(set(scene.pose))},
         "camera": camera_errors(scene, truth),
         "depth": depth,
+        "photometric": None if agreement is None else asdict(agreement),
     }
 
 

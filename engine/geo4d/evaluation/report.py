@@ -19,7 +19,7 @@ def format_report(report: dict) -> str:
         ),
         _line("radial term k1", f"{camera['k1']:+.4f}, in truth {camera['true_k1']:+.4f}"),
     ]
-    return "\n".join(lines + _depth_lines(report["depth"]))
+    return "\n".join(lines + _depth_lines(report["depth"]) + _photometric_lines(report["photometric"]))
 
 
 def _depth_lines(depth: dict | None) -> list[str]:
@@ -38,6 +38,13 @@ def _depth_lines(depth: dict | None) -> list[str]:
     shares = [f"{100 * depth['scale'][p]['pixels'] / everything:.1f} %" for p in parts]
     lines.append(_line("share of pixels", "".join(f"{share:>18}" for share in shares)))
     return lines
+
+
+def _photometric_lines(agreement: dict | None) -> list[str]:
+    if agreement is None:
+        return []
+    text = f"{agreement['warped']:.1f} of 255 by depth and cameras, {agreement['unwarped']:.1f} without"
+    return [_line("5 frames later", f"static pixels differ by {text}")]
 
 
 def _line(name: str, text: str) -> str:

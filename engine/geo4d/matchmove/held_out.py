@@ -75,7 +75,7 @@ def measure(tracks: Tracks, held: np.ndarray, static: np.ndarray, c2w: np.ndarra
         int(np.count_nonzero(held & ~quiet)),
         len(counted),
         float(np.median(counted)) if len(counted) else np.nan,
-        float(np.percentile(counted, 95)) if len(counted) else np.nan,
+        float(np.percentile(counted, 95, method="higher")) if len(counted) else np.nan,
     )
 
 

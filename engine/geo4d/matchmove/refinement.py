@@ -13,7 +13,7 @@ import numpy as np
 from ..progress import Progress
 from ..tracking.tracks import Tracks
 from . import held_out
-from .bundle import Bundle, Freedom, adjust_bundle
+from .bundle import Bundle, Freedom, adjust_bundle, lens_sigma
 from .camera import finish, hold, part, turning_camera
 from .depth_guide import guided_points, sample_depth
 from .moving import Grown
@@ -29,6 +29,11 @@ MIN_ROWS = 200  # observations below which nothing is adjusted
 MIN_POINTS = 12  # tracks that a frame needs to be adjusted
 MIN_ANGLE_DEG = 0.1  # of a track's rays, for its point to take part without a depth of its own
 DEPTH_SIGMA = 0.1  # of a model's log depth at one place
+MODEL_FOCAL_SIGMA = 0.03  # of a model's log focal length
+MODEL_FOCAL_GAIN = 0.01  # relative gain in cost from which the tracks' focal length is believed instead
+K1_GAIN, K1_SIGMAS = 0.005, 5.0  # least relative gain in cost, least standard deviations, that buy a radial term
+ZOOM_GAIN, ZOOM_SIGMAS = 0.05, 6.0  # the same for a zoom, of the range of log focal lengths
+SEEN_FOCAL = 0.1  # relative standard deviation beyond which the tracks do not tell the focal length at all
 WORSE = 1.02  # ratio of held-out costs at which the refined solve is refused
 
 
@@ -191,12 +196,57 @@ def adjust_moving(solve: Solve, training: Tracks, depth, fixed_focal: bool, prog
         if last and rounds >= 2:
             break
         loss = max(LOSS_PX * scale, min(loss / 2.5, typical_error(points, training, c2w, lens)))
+    bundle, free, sigma = settle_lens(bundle, free, loss, float(np.median(solve.fx)), depth is not None, progress)
+    c2w, lens = bundle.c2w, bundle.lens
+    points = triangulate(t, f, xy, c2w, lens, count, loss)
+    error = reprojection_errors(points, t, f, xy, c2w, lens)
     source = np.where(np.bincount(f[used], minlength=len(solve)) < MIN_POINTS, solve.pose_source, POSE_SOLVED)
     statistics = {
         "adjusted_observations": len(used),
         "triangulation_angle_deg": round(float(np.nanmedian(triangulation_angles(points, t, f, c2w)[t[used]])), 3),
+        "zoom": free.zoom,
+        "focal_sigma_relative": round(sigma, 5) if sigma < SEEN_FOCAL else None,
     }
     return Grown("moving", c2w, source.astype(np.uint8), points, lens, error, statistics)
+
+
+def settle_lens(
+    bundle: Bundle, free: Freedom, loss: float, model_focal: float, from_model: bool, progress: Progress
+) -> tuple[Bundle, Freedom, float]:
+    """The bundle with the lens that the tracks ask for; what of it is free; relative deviation of the focal length.
+
+    A radial term and a zoom are taken where they explain the tracks better by more than chance. A model's focal
+    length stays unless the tracks are clearly better off without it: over a short path the small errors that all
+    tracks share mimic another focal length, and the curvature of the cost alone would not tell.
+    """
+    if not free.focal:
+        return bundle, free, 0.0
+    plain = adjust_bundle(bundle, progress, free, loss, 10)
+    best, chosen = plain, free
+    for one, gain in ((replace(free, k1=True), K1_GAIN), (replace(free, zoom=True), ZOOM_GAIN)):
+        if one == free:
+            continue
+        trial = adjust_bundle(plain, progress, one, loss, 20)
+        focal_sigma, k1_sigma = lens_sigma(trial, one, loss)
+        if one.zoom:
+            sure = np.ptp(np.log(trial.lens.fx)) > ZOOM_SIGMAS * focal_sigma
+        else:
+            sure = abs(trial.lens.k1) > K1_SIGMAS * k1_sigma
+        if sure and trial.cost < (1 - gain) * plain.cost and trial.cost < best.cost:
+            best, chosen = trial, one
+    sigma = lens_sigma(best, chosen, loss)[0]
+    if from_model and not chosen.zoom:
+        factor = model_focal / float(best.lens.fx[0])
+        lens = replace(best.lens, fx=best.lens.fx * factor, fy=best.lens.fy * factor)
+        given = adjust_bundle(replace(best, lens=lens), progress, replace(chosen, focal=False), loss, 30)
+        progress.log(f"refinement: cost {given.cost:.4f} at the model's {model_focal:.1f} px, {best.cost:.4f} free")
+        if given.cost < (1 + MODEL_FOCAL_GAIN) * best.cost:
+            best, sigma = given, MODEL_FOCAL_SIGMA
+    progress.log(
+        f"refinement: focal {best.lens.fx.min():.1f} to {best.lens.fx.max():.1f} px +- {100 * sigma:.2f} %, "
+        f"k1 {best.lens.k1:+.4f}"
+    )
+    return best, chosen, sigma
 
 
 def typical_error(points, tracks: Tracks, c2w, lens) -> float:

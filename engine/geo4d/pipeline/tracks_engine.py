@@ -1,7 +1,7 @@
 """The embedded engine ``tracks``: long tracks, structure from motion, multi-view depth."""
 
 from ..footage.shot import Shot
-from ..matchmove.camera import solve_camera
+from ..matchmove.checked import solve_checked
 from ..matchmove.solve import Solve
 from ..multiview.depth import depth_size, estimate_depth
 from ..multiview.network import shipped_network
@@ -23,7 +23,7 @@ def reconstruct_from_tracks(
     with notebook.timed("solve"):
         solve, solved = work.load("solve", Solve), work.load("solved_tracks", Tracks)
         if solve is None or solved is None:
-            solve = solve_camera(tracks, progress, focal_px=settings.focal_px, times=shot.times)
+            solve = solve_checked(tracks, progress, focal_px=settings.focal_px, times=shot.times)
             work.store("solved_tracks", tracks)
             work.store("solve", solve)
         else:
