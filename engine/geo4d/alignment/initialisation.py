@@ -22,20 +22,26 @@ from .parameters import Parameters, compressed, focal_parameter
 
 _TRUSTED_WEIGHT = 0.5  # of a point that takes part in PnP and focal lengths
 _LEAST_WEIGHT = 1e-4  # of a point that gives its pixel a depth
+_LEAST_SHARED = 3  # pixels that fix a similarity
 _LEAST_FOCAL_PX = 30.0
 _FOCAL_SPREAD = 0.6  # relative difference from the mean at which a window's focal length is not believed
 
 
 def windows_of(predictions: Sequence[Prediction]) -> Windows:
-    """The predictions as one stack; a modality counts only where every window has it. Needs point maps.
+    """The predictions as one stack; a window without disparity or cameras takes no part in that term.
 
-    Raises SolveError ``reference_needs_points`` or ``windows_differ``.
+    Points come from point maps, else from depth with cameras and focal length; weights from those of the points,
+    else from confidence in units of its median, else 1. Raises SolveError ``reference_needs_points`` or
+    ``windows_differ``.
     """
     taken = list(predictions)
-    if any(p.points is None for p in taken):
+    points = [points_of(p) for p in taken]
+    without = [g for g, p in enumerate(points) if p is None]
+    if without or not taken:
         raise SolveError(
             "reference_needs_points",
-            "Reference alignment begins with point maps, and this model predicts none.",
+            f"Reference alignment begins with point maps, or depth with cameras and focal length, which {len(without)}"
+            f" of {len(taken)} windows lack.",
             "Use the default alignment.",
         )
     if len({(len(p), p.width, p.height) for p in taken}) > 1:
@@ -44,30 +50,71 @@ def windows_of(predictions: Sequence[Prediction]) -> Windows:
         )
     count, height, width = len(taken[0]), taken[0].height, taken[0].width
 
-    def stack(values: list[np.ndarray | None], channels: int = 0) -> torch.Tensor | None:
-        if any(v is None for v in values):
+    def stack(values: list[np.ndarray | None], missing: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor | None:
+        if all(v is None for v in values):
             return None
-        flat = np.stack(values).astype(np.float32).reshape(len(taken), count, height * width, -1)
-        return torch.from_numpy(flat if channels else flat[..., 0])
+        filled = [(missing if v is None else v).reshape(shape) for v in values]
+        return torch.from_numpy(np.stack(filled).astype(np.float32))
 
-    has_rays = all(p.ray_direction is not None and p.ray_moment is not None for p in taken)
-    cameras = [cameras_from_rays(p.ray_direction, p.ray_moment) for p in taken] if has_rays else [p.c2w for p in taken]
-    weights = [np.ones(p.points.shape[:3]) if p.points_weight is None else p.points_weight for p in taken]
+    def present(values: list[np.ndarray | None]) -> torch.Tensor:
+        return torch.tensor([v is not None for v in values])
+
+    pixels = (count, height * width)
+    cameras = [cameras_of(p) for p in taken]
+    weights = [weight_of(p) * np.isfinite(x).all(axis=-1) for p, x in zip(taken, points, strict=True)]
+    disparity = [p.disparity for p in taken]
     return Windows(
         frames=torch.from_numpy(np.stack([p.positions for p in taken])),
         height=height,
         width=width,
-        points=stack([p.points for p in taken], channels=3),
-        weight=stack(weights),
-        disparity=stack([p.disparity for p in taken]),
-        c2w=None if any(c is None for c in cameras) else torch.from_numpy(np.stack(cameras)).float(),
+        # What is not finite weighs nothing, and must not be NaN times 0 either.
+        points=stack([np.where(np.isfinite(x), x, 0.0) for x in points], np.empty(0), (*pixels, 3)),
+        weight=stack(weights, np.empty(0), pixels),
+        disparity=stack(disparity, np.zeros(pixels), pixels),
+        c2w=stack(cameras, np.tile(np.eye(4), (count, 1, 1)), (count, 4, 4)),
+        with_disparity=present(disparity),
+        with_cameras=present(cameras),
     )
+
+
+def points_of(window: Prediction) -> np.ndarray | None:
+    """(T, H, W, 3) in the window's first camera: the point maps, else what depth, cameras and lens put there.
+
+    Pixels at whole numbers, as everywhere in this mode.
+    """
+    if window.points is not None:
+        return window.points
+    cameras = cameras_of(window)
+    if window.depth is None or cameras is None or window.fx is None:
+        return None
+    v, u = np.mgrid[: window.height, : window.width]
+    x = (u - window.width / 2) / window.fx[:, None, None]
+    y = (v - window.height / 2) / (window.fx if window.fy is None else window.fy)[:, None, None]
+    local = np.stack([x, y, np.ones_like(x)], axis=-1) * window.depth[..., None]
+    return np.einsum("tij,thwj->thwi", cameras[:, :3, :3], local) + cameras[:, None, None, :3, 3]
+
+
+def cameras_of(window: Prediction) -> np.ndarray | None:
+    """(T, 4, 4) in the axes of the window's first camera, from ray maps or as predicted."""
+    if window.ray_direction is not None and window.ray_moment is not None:
+        return cameras_from_rays(window.ray_direction, window.ray_moment)
+    return window.c2w
+
+
+def weight_of(window: Prediction) -> np.ndarray:
+    """(T, H, W) of the points, 0 = none. Confidence has any scale, but weights are compared with fixed limits."""
+    shape = (len(window), window.height, window.width)
+    if window.points is not None and window.points_weight is not None:
+        return window.points_weight
+    weight = np.ones(shape) if window.confidence is None else window.confidence / np.median(window.confidence)
+    return weight if window.points is not None else np.where(window.depth > 0, weight, 0.0)
 
 
 def initial_parameters(windows: Windows) -> Parameters:
     """Depth, cameras, focal length and window similarities to begin with; N = the highest frame + 1.
 
-    Raises SolveError ``alignment_failed`` where a frame's points fit no camera at all.
+    Raises SolveError ``alignment_failed`` where a frame's points fit no camera at all, or a window shares no
+    trusted pixel with those before it.
     """
     G, T = windows.frames.shape
     height, width = windows.height, windows.width
@@ -86,7 +133,14 @@ def initial_parameters(windows: Windows) -> Parameters:
         if g:
             known = seen[frames[g]]
             ours, theirs = points[g][known].reshape(-1, 3), world[frames[g][known]].reshape(-1, 3)
-            s, R, t = umeyama(ours, theirs, weights=(weight[g][known] * trust[frames[g][known]]).ravel())
+            shared = (weight[g][known] * trust[frames[g][known]]).ravel()
+            if np.count_nonzero(shared) < _LEAST_SHARED:
+                raise SolveError(
+                    "alignment_failed",
+                    f"Window {g} shares {np.count_nonzero(shared)} trusted pixels with the windows before it.",
+                    "Overlap the windows more, or use the default alignment, which bridges gaps.",
+                )
+            s, R, t = umeyama(ours, theirs, weights=shared)
         guess = guesses[g]
         for k, frame in enumerate(frames[g]):
             world[frame], trust[frame] = s * points[g, k] @ R.T + t, weight[g, k]

@@ -20,9 +20,10 @@ _INVERSE_DEPTH_EPSILON = 1e-6
 
 @dataclass
 class Windows:
-    """What was predicted, G windows of T frames of H x W pixels; a modality that is missing is None.
+    """What was predicted, G windows of T frames of H x W pixels; a modality that no window has is None.
 
-    ``usable`` and ``trusted`` say which windows' disparity and trajectory take part.
+    Where only some windows have one, the others hold zeros (identity poses) and are not in ``with_disparity`` or
+    ``with_cameras``. ``usable`` and ``trusted`` say which windows' disparity and trajectory take part.
     """
 
     frames: Tensor  # (G, T) int64: which frame
@@ -34,6 +35,8 @@ class Windows:
     c2w: Tensor | None = None  # (G, T, 4, 4) from ray maps, translations in units of the points
     usable: Tensor | None = None  # (G,) bool
     trusted: Tensor | None = None  # (G,) bool
+    with_disparity: Tensor | None = None  # (G,) bool; None = all
+    with_cameras: Tensor | None = None  # (G,) bool; None = all
 
     @property
     def pixel_count(self) -> int:

@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import SolveError
 from ..matchmove.solve import POSE_SOLVED, Solve
 from ..models.prediction import Prediction
 from ..progress import Progress, Silent
 from .aligned import Aligned
 from .initialisation import initial_parameters, windows_of
-from .objective import MIN_DISPARITY, Windows, loss
+from .objective import MIN_DISPARITY, Windows, loss, world_points
 from .parameters import Parameters, compressed
 
 STAGE = "align"
+_POINTS = 4000  # handed on with the cameras
 _TRUSTED_WEIGHT = 0.5  # of a point, to be counted when a disparity fit is scored
 _GOOD, _USABLE = 0.8, 0.3  # share of pixels within 25 % of the depth at hand: no further try; of use at all
 _MAX_ROTATION_DEG = 4.0  # of a window's trajectory against the cameras, root mean square over steps
@@ -83,6 +85,9 @@ def join_disparity(parameters: Parameters, windows: Windows) -> None:
     target = (1.0 / parameters.depth())[windows.frames]
     usable = []
     for g, disparity in enumerate(windows.disparity):
+        if windows.with_disparity is not None and not windows.with_disparity[g]:
+            usable.append(False)
+            continue
         counted = disparity > MIN_DISPARITY
         if windows.weight is not None:
             counted &= windows.weight[g] > _TRUSTED_WEIGHT
@@ -95,18 +100,21 @@ def join_disparity(parameters: Parameters, windows: Windows) -> None:
 def fit_disparity(disparity: Tensor, target: Tensor, counted: Tensor) -> tuple[float, float, float]:
     """Scale, shift and score of the L1 fit of ``scale * disparity + shift`` to inverse depth (P,).
 
-    By Adam from the median ratio, as in the reference, at other rates too where the score is poor. All pixels enter
-    the fit; ``counted`` (P,) bool those that enter the score, the share within 25 %.
+    By Adam from the median ratio, as in the reference; where the score is poor both other rates are tried too and
+    the best of the three is kept. All pixels enter the fit; ``counted`` (P,) bool those that enter the score, the
+    share within 25 %.
     """
-    best = (0.0, 0.0, -1.0)
-    for rate, steps in ((1e-2, 5000), (1e-4, 3000), (1e-3, 3000)):
+
+    def attempt(rate: float, steps: int) -> tuple[float, float, float]:
         scale, shift = _descend(disparity, target, rate, steps)
         ratio = (scale * disparity + shift)[counted] / target[counted]
-        score = float((torch.maximum(ratio, 1 / ratio) < 1.25).float().mean()) if len(ratio) else 0.0
-        if score > best[2]:
-            best = (scale, shift, score)
-        if best[2] >= _GOOD:
-            break
+        # A negative disparity is no depth at all, however its ratio compares.
+        within = (ratio > 0) & (torch.maximum(ratio, 1 / ratio) < 1.25)
+        return scale, shift, float(within.float().mean()) if len(ratio) else 0.0
+
+    best = attempt(1e-2, 5000)
+    if best[2] < _GOOD:
+        best = max(best, attempt(1e-4, 3000), attempt(1e-3, 3000), key=lambda fit: fit[2])
     return best
 
 
@@ -114,7 +122,8 @@ def _descend(disparity: Tensor, target: Tensor, rate: float, steps: int) -> tupl
     positive = target > 0
     x, y = disparity[positive], target[positive]
     with torch.enable_grad():
-        scale = (y.median() / x.median()).clone().requires_grad_()
+        # Disparity whose median is 0 has no ratio; its fit begins at 1.
+        scale = (y.median() / x.median() if x.median() != 0 else torch.ones_like(y[0])).clone().requires_grad_()
         shift = torch.zeros_like(scale).requires_grad_()
         adam = torch.optim.Adam([scale, shift], lr=rate)
         before = torch.inf
@@ -142,7 +151,8 @@ def join_trajectories(parameters: Parameters, windows: Windows) -> None:
         parameters.trajectory[g, :4] = quaternion(RB)
         parameters.trajectory[g, 4:7] = compressed(t[frames[0]] - RB @ t0)
         parameters.trajectory[g, 7] = torch.log(scale[g])
-        trusted.append(step_rotation_deg(windows.c2w[g, :, :3, :3], R[frames]) < _MAX_ROTATION_DEG)
+        known = windows.with_cameras is None or bool(windows.with_cameras[g])
+        trusted.append(known and step_rotation_deg(windows.c2w[g, :, :3, :3], R[frames]) < _MAX_ROTATION_DEG)
     windows.trusted = torch.tensor(trusted, device=windows.frames.device)
 
 
@@ -178,9 +188,18 @@ def align(
 
     One focal length serves both axes of the maps, as in the reference: footage of another ratio gets pixels that
     are not square. Dynamic probability is 0, for the reference has none. Raises SolveError where windows differ in
-    size, hold no point maps, or a frame fits no camera.
+    size, hold neither point maps nor depth with cameras, share no frame with those before them, leave frames out,
+    or a frame fits no camera.
     """
     windows = windows_of(predictions)
+    left_out = sorted(set(range(frame_count)) - set(windows.frames.flatten().tolist()))
+    if left_out or int(windows.frames.max()) >= frame_count:
+        raise SolveError(
+            "alignment_failed",
+            f"Reference alignment needs windows that cover the shot: {len(left_out)} of {frame_count} frames are in "
+            f"none, and the last frame of the windows is {int(windows.frames.max())}.",
+            "Use the default alignment, which bridges gaps.",
+        )
     parameters = initial_parameters(windows)
     losses = optimise(parameters, windows, schedule, progress)
     width, height = footage_size
@@ -193,6 +212,7 @@ def align(
     c2w = np.tile(np.eye(4), (frame_count, 1, 1))
     c2w[:, :3, :3], c2w[:, :3, 3] = R, size * t
     focal = float(parameters.focal())
+    points = size * confident_points(parameters, weight, windows).double().numpy()
     solve = Solve(
         width=width,
         height=height,
@@ -205,9 +225,9 @@ def align(
         k1=0.0,
         pose_source=np.full(frame_count, POSE_SOLVED, dtype=np.uint8),
         reprojection_error_px=np.full(frame_count, np.nan, dtype=np.float32),
-        points=np.zeros((0, 3)),
-        points_rgb=np.zeros((0, 3), dtype=np.uint8),
-        points_error_px=np.zeros(0, dtype=np.float32),
+        points=points,
+        points_rgb=np.full((len(points), 3), 128, dtype=np.uint8),
+        points_error_px=np.zeros(len(points), dtype=np.float32),
         statistics={"alignment_loss": losses[-1], "windows": len(windows.frames)},
     )
     confidence = (weight / (1 + weight)).numpy().reshape(depth.shape)
@@ -221,3 +241,10 @@ def align(
         window_ok=np.ones(len(windows.frames), dtype=bool),
         statistics=dict(solve.statistics),
     )
+
+
+def confident_points(parameters: Parameters, weight: Tensor, windows: Windows) -> Tensor:
+    """Up to a few thousand world points (P, 3) of pixels with ``weight`` (N, H * W) above one half, evenly spread."""
+    world = world_points(parameters, windows.height, windows.width).reshape(-1, 3)
+    trusted = torch.nonzero(weight.flatten() > _TRUSTED_WEIGHT)[:, 0]
+    return world[trusted[torch.linspace(0, len(trusted) - 1, min(_POINTS, len(trusted))).long()]]
