@@ -1,5 +1,6 @@
 """Reference mode: exact on exact windows, its gradients true, and as in the reference's own runs."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -85,6 +86,7 @@ def test_a_missing_modality_drops_its_term(exact):
     _, windows = exact
     for window in windows:
         assert window.disparity is not None
+    assert windows_of([dataclasses.replace(w, disparity=None) for w in windows]).disparity is None
     stack = windows_of(windows)
     parameters = initial_parameters(stack)
     with torch.no_grad():
@@ -96,6 +98,75 @@ def test_a_missing_modality_drops_its_term(exact):
         expected = objective.disparity_term(parameters, stack) + objective.trajectory_term(parameters, stack)
     assert float(expected) > 0
     np.testing.assert_allclose(float(whole - points_alone), float(expected), rtol=1e-3)
+
+
+def test_a_modality_that_one_window_lacks_counts_in_the_others(exact):
+    windows = list(exact[1])
+    windows[1] = dataclasses.replace(windows[1], disparity=None, ray_direction=None, ray_moment=None)
+    whole, stack = windows_of(exact[1]), windows_of(windows)
+    parameters = initial_parameters(stack)
+    with torch.no_grad():
+        for one in (whole, stack):
+            reference.join_disparity(parameters, one)
+            reference.join_trajectories(parameters, one)
+        assert whole.usable.tolist() == whole.trusted.tolist() == [True, True, True]
+        assert stack.usable.tolist() == stack.trusted.tolist() == [True, False, True]
+        whole.usable[1] = whole.trusted[1] = False
+        torch.testing.assert_close(
+            objective.loss(parameters, stack, True), objective.loss(parameters, whole, True), atol=0, rtol=1e-6
+        )
+
+
+def test_depth_with_cameras_stands_for_points(exact):
+    truth, windows = exact
+    window = windows[0]
+    c2w = np.linalg.inv(truth.c2w[0]) @ truth.c2w[window.positions]
+    depth = 2.0 + np.random.default_rng(0).random((6, 28, 48)).astype(np.float32)
+    depth[0, 0, 0], depth[1, 2, 3] = 0.0, np.inf
+    fx = np.full(6, truth.K[0, 0] * 48 / truth.width)
+    bare = type(window)(window.positions, 48, 28, depth=depth, c2w=c2w, fx=fx, confidence=3 * np.ones_like(depth))
+    stack = windows_of([bare])
+    assert stack.weight[0, 0, 0] == 0 and stack.weight[0, 1, 2 * 48 + 3] == 0 and stack.weight[0, 2, 5] == 1
+    assert stack.points.isfinite().all()
+    parameters = initial_parameters(stack)
+    # The focal length of window and frame is PnP's, which tries steps; half a pixel of 28 is its grid's offset.
+    assert abs(float(parameters.focal()) / fx[0] - 1) < 2e-2
+    np.testing.assert_allclose(parameters.c2w()[0].numpy(), c2w[:, :3, :3], atol=5e-3)
+
+
+def test_windows_that_leave_frames_out_are_refused(exact):
+    windows = exact[1]
+    with pytest.raises(SolveError, match="3 of 15 frames"):
+        reference.align(windows, 15, (640, 360), Silent())
+    with pytest.raises(SolveError, match="last frame of the windows is 11"):
+        reference.align(windows, 10, (640, 360), Silent())
+    apart = [windows[0], dataclasses.replace(windows[2])]  # frames 0..5 and 6..11
+    with pytest.raises(SolveError, match="Window 1 shares 0 trusted pixels"):
+        reference.align(apart, 12, (640, 360), Silent())
+
+
+def test_disparity_is_fitted_and_judged():
+    generator = torch.Generator().manual_seed(4)
+    disparity = 0.1 + 0.8 * torch.rand(4000, generator=generator)
+    target = 1.7 * disparity + 0.4
+    target[:800] = 5 * torch.rand(800, generator=generator)  # L1: a fifth of outliers moves nothing
+    scale, shift, score = reference.fit_disparity(disparity, target, torch.arange(4000) >= 800)
+    assert abs(scale - 1.7) < 0.02 and abs(shift - 0.4) < 0.02 and score > 0.99
+    unrelated = 10 ** (4 * torch.rand(4000, generator=generator) - 2)
+    assert reference.fit_disparity(disparity, unrelated, torch.ones(4000, dtype=torch.bool))[2] < 0.3
+
+
+def test_trajectories_that_contradict_the_points_take_no_part(exact):
+    stack = windows_of(exact[1])
+    parameters = initial_parameters(stack)
+    turns = torch.tensor([[np.sin(a), 0, 0, np.cos(a)] for a in np.radians(4) * np.arange(6)], dtype=torch.float32)
+    stack.c2w[2, :, :3, :3] = rotation(turns)  # 8 degrees a frame
+    with torch.no_grad():
+        reference.join_trajectories(parameters, stack)
+        assert stack.trusted.tolist() == [True, True, False]
+        counted = objective.trajectory_term(parameters, stack)
+        stack.c2w[2, :, :3, 3] += 5.0
+        torch.testing.assert_close(objective.trajectory_term(parameters, stack), counted, atol=0, rtol=0)
 
 
 def test_gradients_are_those_of_the_objective(exact):
@@ -121,6 +192,49 @@ def test_gradients_are_those_of_the_objective(exact):
     np.testing.assert_allclose(slope, (ends[1] - ends[0]) / (2 * step), rtol=1e-4)
 
 
+def test_every_term_has_the_value_worked_out_by_hand():
+    # Two frames of 1 x 2 pixels in one window; focal length 1, principal point (1, 0.5), depth 2 throughout.
+    identity = torch.tensor([[0.0, 0, 0, 1, 0, 0, 0]])
+    parameters = Parameters(
+        log_depth=torch.full((2, 2), float(np.log(2))),
+        camera=identity.repeat(2, 1),
+        log_focal=torch.zeros(1, 1),
+        window=torch.tensor([[0.0, 0, 0, 1, 0, 0, 0, 0.7]]),  # the only window: its scale is one half whatever this is
+        disparity_scale=torch.full((1, 1), 3.0),
+        disparity_shift=torch.full((1, 1), -0.5),
+        trajectory=torch.tensor([[0.0, 0, 0, 1, 0, 0, 0, float(np.log(2))]]),
+    )
+    parameters.camera[1, 6] = float(np.log(2))  # at z = 1
+    seen = torch.tensor([[-2.0, -1, 2], [0, -1, 2]])
+    world = torch.stack([seen, seen + torch.tensor([0.0, 0, 1])])
+    half_turned = torch.eye(4).repeat(2, 1, 1)
+    half_turned[1, :3, :3] = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    half_turned[1, 2, 3] = 2.0
+    windows = objective.Windows(
+        frames=torch.tensor([[0, 1]]),
+        height=1,
+        width=2,
+        points=2 * (world + torch.tensor([0.0, 3, 4]))[None],  # 5 away
+        weight=torch.tensor([[[1.0, 0.0], [25.0, 0.5]]]),
+        disparity=torch.tensor([[[0.04, 0.5], [0.25, 0.06]]]),  # 0.04 is sky
+        c2w=half_turned[None],
+        usable=torch.tensor([True]),
+        trusted=torch.tensor([True]),
+    )
+    torch.testing.assert_close(objective.world_points(parameters, 1, 2), world)
+    expected = {
+        objective.smoothness_term(parameters): 0.015 * 1,
+        objective.point_term(parameters, windows): (1 + 0 + 10 + 0.5) * 5 / 4,
+        objective.disparity_term(parameters, windows): 2 * (abs(0.5 - 1.0) + abs(0.5 - 0.25) + abs(0.5 + 0.32)) / 4,
+        # A quarter turn is 2 away from none; the window's own z = 2 counts twice and is 3 from the camera's 1.
+        objective.trajectory_term(parameters, windows): 0.005 * (2 + 3),
+    }
+    for value, by_hand in expected.items():
+        assert float(value) == pytest.approx(by_hand, rel=1e-5)
+    assert float(objective.loss(parameters, windows, True)) == pytest.approx(sum(expected.values()), rel=1e-5)
+    assert float(objective.loss(parameters, windows, False)) == pytest.approx(0.015 + 57.5 / 4, rel=1e-5)
+
+
 def test_scale_of_the_windows_is_held():
     parameters = Parameters(*(torch.zeros(s) for s in ((2, 6), (2, 7), (1, 1), (3, 8), (3, 1), (3, 1), (3, 8))))
     parameters.window[:, 3] = 1
@@ -142,7 +256,7 @@ def test_stored_translations_and_quaternions_round_trip():
 def test_models_without_points_are_refused(exact):
     window = exact[1][0]
     without = type(window)(window.positions, window.width, window.height, depth=window.points[..., 2])
-    with pytest.raises(SolveError, match="begins with point maps"):
+    with pytest.raises(SolveError, match="1 of 1 windows lack"):
         windows_of([without])
 
 
@@ -199,10 +313,40 @@ def test_losses_and_gradients_are_the_references(recorded):
             if expected is None:
                 assert unknown.grad is None or not unknown.grad.any(), ours
             else:
-                # At the first iteration points lie upon each other, where the direction of a distance is noise.
-                tolerance = 1e-4 if moment else 2e-3
+                # align_full begins with points upon each other, where the direction of a distance is rounding: the
+                # recorded gradient of the windows is 7e-4 off the one in double precision, ours 5e-4.
+                tolerance = 1e-3 if moment == 0 and meta["n_iter"] > 100 else 1e-4
                 # 3e-8: what float32 leaves of a sum over all pixels that nearly cancels, as the focal length's does.
                 assert float((unknown.grad - expected).norm()) < tolerance * float(expected.norm()) + 3e-8, ours
+
+
+def test_loss_and_gradients_where_disparity_and_trajectories_join_are_the_references(recorded):
+    meta, data = recorded
+    windows, start = recorded_windows(meta, data), meta["depth_traj_start_iter"]
+    windows.usable = windows.trusted = torch.ones(len(windows.frames), dtype=torch.bool)
+    parameters = recorded_parameters(data, f"it{start}")
+    parameters.disparity_scale, parameters.disparity_shift = data["st_init.s"].clone(), data["st_init.t"].clone()
+    parameters.trajectory = data["traj_init.params"].clone()
+    unknowns = dict(zip(NAMES, (t.requires_grad_() for t in parameters.tensors()), strict=True))
+    value = objective.loss(parameters, windows, True)
+    value.backward()
+    np.testing.assert_allclose(float(value.detach()), float(data["losses"][start]), rtol=1e-4)
+    # Every trajectory was just placed on its first frame's camera: there the two poses are equal, the term has its
+    # kink, and the gradient of that camera and of that placing is the direction of a rounding error.
+    smooth = torch.ones(meta["T"], dtype=torch.bool)
+    smooth[windows.frames[:, 0]] = False
+    for name in ("log_depth", "camera", "log_focal", "window", "disparity_scale", "disparity_shift"):
+        mine, expected = unknowns[name].grad, data[f"it{start}.grad.{NAMES[name]}"]
+        if name == "camera":
+            mine, expected = mine[smooth], expected[smooth]
+        assert float((mine - expected).norm()) < 1e-4 * float(expected.norm()) + 3e-8, name
+
+
+def test_learning_rates_are_the_references(recorded):
+    meta, data = recorded
+    schedule = reference.Schedule(meta["n_iter"], meta["depth_traj_start_iter"], meta["lr"], meta["lr_min"])
+    rates = [schedule.rate_at(i) for i in range(meta["n_iter"])]
+    np.testing.assert_allclose(rates, data["lrs"].numpy(), rtol=1e-5)
 
 
 def test_disparity_and_trajectories_join_as_in_the_reference(recorded):
@@ -220,15 +364,15 @@ def test_disparity_and_trajectories_join_as_in_the_reference(recorded):
 
 def test_a_whole_run_ends_where_the_references_did(recorded):
     meta, data = recorded
-    if meta["n_iter"] > 100:
-        pytest.skip("benchmarks/alignment.py --golden does the long run")
     windows, parameters = recorded_windows(meta, data), recorded_parameters(data, "init")
     schedule = reference.Schedule(meta["n_iter"], meta["depth_traj_start_iter"], meta["lr"], meta["lr_min"])
     losses = reference.optimise(parameters, windows, schedule)
     np.testing.assert_allclose(losses[-1], meta["last_loss"], rtol=2e-2)
-    assert abs(float(parameters.focal()) - meta["focal"]) < 0.05
-    torch.testing.assert_close(parameters.c2w()[1], data["final.c2w"][:, :3, 3], atol=4e-3, rtol=0)
-    torch.testing.assert_close(parameters.depth(), data["final.depth"].flatten(1), atol=0, rtol=2e-2)
+    assert abs(float(parameters.focal()) - meta["focal"]) < 0.15  # 0.06 measured; the reference drifts by 0.05 itself
+    ended = data["final.c2w"][:, :3, :3], data["final.c2w"][:, :3, 3]
+    for mine, expected in zip(parameters.c2w(), ended, strict=True):
+        torch.testing.assert_close(mine, expected, atol=8e-3, rtol=0)
+    torch.testing.assert_close(parameters.depth(), data["final.depth"].flatten(1), atol=2e-2, rtol=0)
 
 
 def test_aligned_result_is_at_footage_resolution(exact):
@@ -238,3 +382,12 @@ def test_aligned_result_is_at_footage_resolution(exact):
     assert abs(found.solve.fx[0] / truth.K[0, 0] - 1) < 0.05
     assert 0.9 < float(np.median(found.depth)) < 1.1
     assert np.isfinite(found.depth).all() and (found.confidence <= 1).all()
+    # The points lie where some frame's depth puts them: on a pixel of the first frame they are at its depth.
+    points = found.solve.points
+    assert 1000 < len(points) <= 4000 and len(points) == len(found.solve.points_rgb)
+    local = np.linalg.inv(found.solve.c2w[0]) @ np.c_[points, np.ones(len(points))].T
+    x = local[0] / local[2] * found.solve.fx[0] * 48 / 640 + 24
+    y = local[1] / local[2] * found.solve.fy[0] * 28 / 360 + 14
+    own = slice(0, len(points) // 24)
+    row, column = np.rint(y[own]).astype(int), np.rint(x[own]).astype(int)
+    np.testing.assert_allclose(local[2, own], found.depth[0][row, column], rtol=2e-3)
