@@ -46,7 +46,7 @@ class DepthErrors:
     _sq_rel: float = 0.0
     _square: float = 0.0
     _log_square: float = 0.0
-    _within: int = 0
+    _within: tuple[int, int, int] = (0, 0, 0)  # 1.25, 1.25^2, 1.25^3
 
     def add(self, depth: np.ndarray, truth: np.ndarray) -> None:
         """Count aligned depth (N,) against true depth (N,) > 0, same unit."""
@@ -60,7 +60,8 @@ class DepthErrors:
         self._sq_rel += float((difference**2 / truth).sum())
         self._square += float((difference**2).sum())
         self._log_square += float((np.log(depth / truth) ** 2).sum())
-        self._within += int((np.maximum(depth / truth, truth / depth) < 1.25).sum())
+        ratio = np.maximum(depth / truth, truth / depth)
+        self._within = tuple(n + int((ratio < 1.25**k).sum()) for k, n in enumerate(self._within, start=1))
 
     @property
     def abs_rel(self) -> float:
@@ -85,7 +86,12 @@ class DepthErrors:
     @property
     def delta(self) -> float:
         """Share of pixels whose ratio to the truth is below 1.25 either way."""
-        return self._within / self.pixels
+        return self.deltas[0]
+
+    @property
+    def deltas(self) -> tuple[float, float, float]:
+        """Shares of pixels whose ratio to the truth is below 1.25, 1.25^2 and 1.25^3 either way."""
+        return tuple(n / self.pixels for n in self._within)
 
     def as_dict(self) -> dict:
         """Plain numbers; empty if no pixel was counted."""
@@ -93,7 +99,10 @@ class DepthErrors:
             return {}
         return {
             "abs_rel": self.abs_rel,
+            "sq_rel": self.sq_rel,
             "delta_1_25": self.delta,
+            "delta_1_25_2": self.deltas[1],
+            "delta_1_25_3": self.deltas[2],
             "rmse": self.rmse,
             "log_rmse": self.log_rmse,
             "pixels": self.pixels,

@@ -28,6 +28,30 @@ def test_matches_the_published_protocol():
     assert errors.delta == pytest.approx(expected["δ < 1.25"])
 
 
+@pytest.mark.parametrize("protocol", ["default_protocol", "kitti_protocol", "lstsq", "scale_only_weiszfeld"])
+def test_every_published_alignment_has_its_errors(protocol):
+    if not GOLDEN.is_file():
+        pytest.skip("the reference vectors of the published protocol are not on this machine")
+    arrays, expected = read_safetensors(GOLDEN)
+    expected, tolerance = expected[protocol], 1e-4
+    valid = (arrays["gt"] > 0) & (arrays["gt"] < 70)
+    depth, truth = arrays["pred"][valid], arrays["gt"][valid]
+    if protocol == "lstsq":
+        s, t = np.polyfit(depth.astype(np.float64), truth, 1)
+    elif protocol == "scale_only_weiszfeld":
+        # That is ten steps of an iteration towards the L1 scale; the median ratio is where it comes from.
+        s, t, tolerance = fit_scale(depth, truth), 0.0, 1e-2
+    else:
+        s, t = expected["s"], expected["t"]
+    errors = DepthErrors()
+    errors.add(np.clip(s * depth + t, None, 70), truth)
+    assert errors.abs_rel == pytest.approx(expected["Abs Rel"], rel=tolerance)
+    assert errors.sq_rel == pytest.approx(expected["Sq Rel"], rel=tolerance)
+    assert errors.rmse == pytest.approx(expected["RMSE"], rel=tolerance)
+    assert errors.log_rmse == pytest.approx(expected["Log RMSE"], rel=tolerance)
+    assert errors.deltas == tuple(expected[f"δ < 1.25{power}"] for power in ("", "^2", "^3"))
+
+
 def test_fits_ignore_outliers():
     rng = np.random.default_rng(1)
     depth = rng.uniform(1, 5, 5000)
@@ -61,6 +85,10 @@ def test_errors_of_known_values():
     errors.add(np.array([6.0, 12.0]), np.array([5.0, 10.0]))
     assert errors.abs_rel == pytest.approx((0 + 0.5 + 0.2 + 0.2) / 4)
     assert errors.delta == pytest.approx(0.75)
+    far = DepthErrors()
+    far.add(np.array([1.2, 1.5, 1.9, 2.0]), np.ones(4))
+    assert far.deltas == pytest.approx((0.25, 0.5, 0.75))
+    assert far.as_dict()["delta_1_25_3"] == 0.75 and far.as_dict()["sq_rel"] == far.sq_rel
     assert errors.rmse == pytest.approx(np.sqrt((0 + 4 + 1 + 4) / 4))
     assert errors.as_dict()["pixels"] == 4
     assert DepthErrors().as_dict() == {}
