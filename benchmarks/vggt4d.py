@@ -121,7 +121,7 @@ def peak(full: bool, reset: bool = False) -> float:
 
 def speed(threads: int, most: int) -> None:
     full = torch.cuda.is_available()
-    name = torch.cuda.get_device_name() if full else f"CPU, {threads} threads"
+    name = torch.cuda.get_device_name() if full else f"CPU, {threads} thread(s)"
     print(f"{name}; {json.dumps(asdict(sizes(full))['width'])} channels, {518 if full else 112} pixels")
     print(f"{'frames':>6} {'way':9} {'frames/s':>9} {'CPU s':>8} {'peak MiB':>9} {'MiB/frame':>9} {'depth off':>9}")
     for frames in (count for count in FRAMES if count <= most):
@@ -149,7 +149,7 @@ def main() -> int:
     parser.add_argument("--golden", metavar="FOLDER")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--most", type=int, default=FRAMES[-1], help="frames to measure up to")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one", nargs=2, metavar=("WAY", "FRAMES"), help="one measurement, as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

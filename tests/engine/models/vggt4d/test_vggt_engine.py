@@ -127,13 +127,12 @@ def test_plan_cuts_until_it_fits_and_then_says_what_it_needs():
     assert "32 frames of 56 x 42" in message and "MiB" in message
 
 
-def test_memory_that_ends_on_the_way_is_cut_or_told(tmp_path):
-    """In processes with a limited address space."""
-    command = [sys.executable, Path(__file__).with_name("little_memory_vggt.py"), tmp_path / "4d.pt", "80", "2"]
+def test_memory_that_ends_on_the_way_is_cut(tmp_path):
+    """In a process with a limited address space."""
+    command = [sys.executable, Path(__file__).with_name("little_memory_vggt.py"), tmp_path / "4d.pt", "80"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    cut, told = map(json.loads, done.stdout.splitlines())
+    cut = json.loads(done.stdout)
     assert cut["difference"] < 1e-4 and cut["frames"] < 12 and "out of memory" in cut["log"]
-    assert told["code"] == "out_of_memory"
 
 
 def test_conversion_keeps_what_is_used_and_its_provenance(weights, tmp_path):
