@@ -30,6 +30,24 @@ ENGINES = {
             "Video diffusion for geometry; needs its weights, a Python with torch, and better a GPU of 12 GB",
             "Geo4D's authors state no licence for its weights: private use only.",
         ),
+        Engine(
+            "4d-vggt",
+            "4D-VGGT",
+            "Feed-forward cameras, depth and points; needs its weights, a Python with torch, and better a GPU",
+            "4D-VGGT is declared MIT, but its weights grew from VGGT's: commercial use is doubtful.",
+        ),
+        Engine(
+            "vggt-1b-commercial",
+            "VGGT-1B Commercial",
+            "VGGT with weights for commercial use; needs them, a Python with torch, and better a GPU",
+            "VGGT License v1: commercial use under its acceptable-use policy.",
+        ),
+        Engine(
+            "vggt-1b",
+            "VGGT-1B",
+            "Feed-forward cameras, depth and points; needs its weights, a Python with torch, and better a GPU",
+            "VGGT-1B is CC BY-NC 4.0: no commercial use.",
+        ),
     )
 }
 ITEMS = [(engine.name, engine.label, engine.description) for engine in ENGINES.values()]
