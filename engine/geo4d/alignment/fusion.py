@@ -36,6 +36,7 @@ class _Frame:
     def __init__(self):
         self.log_depth: list[np.ndarray] = []
         self.information: list[np.ndarray] = []  # inverse variance of the log depth, 0 = none
+        self.inverse_spread: list[float] = []  # of candidates from disparity, of inverse depth; 0 of the others
         self.sureness: list[np.ndarray] = []  # the network's own, of point candidates
         self.dynamic: list[np.ndarray] = []
 
@@ -103,6 +104,7 @@ def _candidates(
     frame.information.append(
         np.where(said, window.weight[t] / (1 + off) / np.float32(spreads.depth**2), np.float32(0.0))
     )
+    frame.inverse_spread.append(0.0)
     frame.sureness.append(window.weight[t])
     if window.dynamic is not None:
         frame.dynamic.append(window.dynamic[t])
@@ -112,9 +114,8 @@ def _candidates(
         said = (D > 0) & (inverse > 1 / _FARTHEST) & (inverse < 1 / _NEAREST)
         inverse = np.where(said, inverse, np.float32(1.0))
         frame.log_depth.append(-np.log(inverse))
-        # A spread of inverse depth is one of log depth that grows with distance.
-        spread2 = (np.float32(fits.spread) / inverse) ** 2 + np.float32(1e-6)
-        frame.information.append(np.where(said, 1 / spread2, np.float32(0.0)))
+        frame.information.append(said.astype(np.float32))
+        frame.inverse_spread.append(float(fits.spread))
 
 
 def _decide(frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -124,9 +125,27 @@ def _decide(frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for start in range(0, len(sureness), _BLOCK):
         part = slice(start, start + _BLOCK)
         log_depth, information = (np.stack([a[part] for a in x]) for x in (frame.log_depth, frame.information))
+        weigh_disparity(log_depth, information, frame.inverse_spread)
         depth[part], confidence[part] = _fused(log_depth, information)
     dynamic = np.mean(frame.dynamic, axis=0) if frame.dynamic else np.zeros_like(depth)
     return depth, np.clip(np.sqrt(sureness) * confidence, 0, 1), dynamic
+
+
+def weigh_disparity(log_depth: np.ndarray, information: np.ndarray, inverse_spread: list[float]) -> None:
+    """Turn the 1 of candidates (C, P) that come from disparity into their inverse variance, in place.
+
+    A spread of inverse depth is one of log depth that grows with distance: the distance in the middle of all
+    candidates, or one that is wrongly near would count for more than those that are right.
+    """
+    from_disparity = np.array(inverse_spread) > 0
+    if not from_disparity.any():
+        return
+    ordered = np.sort(np.where(information > 0, log_depth, np.float32(np.inf)), axis=0)
+    at = np.maximum((information > 0).sum(0) - 1, 0) // 2
+    middle = np.take_along_axis(ordered, at[None], axis=0)[0]
+    depth2 = np.exp(2 * np.where(np.isfinite(middle), middle, np.float32(0.0)))
+    for c in np.flatnonzero(from_disparity):
+        information[c] /= np.float32(inverse_spread[c] ** 2) * depth2 + np.float32(1e-6)
 
 
 def _fused(log_depth: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

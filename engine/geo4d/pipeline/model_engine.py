@@ -1,24 +1,31 @@
 """The engines of ``models/``: windows predicted, aligned to one world, refined against long tracks."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..alignment.aligned import Aligned
 from ..alignment.fast import AlignmentSettings, align
+from ..errors import SolveError
 from ..footage.shot import Shot
+from ..matchmove.checked import solve_checked
 from ..matchmove.refinement import refine
+from ..matchmove.solve import Solve
 from ..models import registry
 from ..models.prediction_store import PredictionStore
 from ..models.windowed import STAGE, ModelRequest, open_model, weights_file, weights_identity
 from ..multiview.depth import depth_size
 from ..multiview.predicted import predicted_depth
 from ..scene.workspace import Workspace, output_errors
+from ..tracking.tracks import Tracks
 from .engine import Reconstruction
 from .notes import Notebook
 from .settings import Settings
 from .tracks_engine import tracked
 
+_DOUBTFUL = 0.7  # share of the tracks' observations that agree with the refined cameras
+_BETTER = 1.15  # ratio of that share from which other cameras are taken
 WINDOWS = "windows"  # folder of the predictions in the workspace, and name of their count
 
 
@@ -42,7 +49,7 @@ def reconstruct_from_model(
         aligned = _align(windows, shot, settings, progress)
     tracks = tracked(work, shot, notebook, progress)
     with notebook.timed("solve"):
-        solve = refine(aligned.solve, tracks, progress, depth=aligned, fixed_focal=settings.focal_px is not None)
+        solve, tracks = _cameras(aligned, tracks, shot, settings, progress)
     notebook.save()
     size = _depth_size(shot, aligned, settings.depth_long_side)
     return Reconstruction(
@@ -94,6 +101,33 @@ def _align(windows: PredictionStore, shot: Shot, settings: Settings, progress) -
 
         return reference.align(windows, len(shot), size, progress)
     return align(windows, len(shot), size, progress, AlignmentSettings(focal_px=settings.focal_px))
+
+
+def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, progress) -> tuple[Solve, Tracks]:
+    """The refined cameras and the tracks with their verdicts.
+
+    Where the model's cameras were so far off that much of the picture cannot be brought to agree with them, the
+    tracks solve on their own as well, and the cameras that more of the picture agrees with are taken.
+    """
+    alone = copy.deepcopy(tracks)
+    solve = refine(aligned.solve, tracks, progress, depth=aligned, fixed_focal=settings.focal_px is not None)
+    explained = solve.statistics["quality"]["explained_share"]
+    if explained >= _DOUBTFUL:
+        return solve, tracks
+    progress.log(f"the model's cameras explain {100 * explained:.0f} % of the tracks: solved from the tracks alone too")
+    try:
+        second = solve_checked(alone, progress, settings.focal_px, shot.times)
+    except SolveError as error:
+        progress.log(f"no cameras from the tracks alone: {error}")
+        return solve, tracks
+    if second.statistics["quality"]["explained_share"] < _BETTER * explained:
+        return solve, tracks
+    progress.warn(
+        "cameras_from_tracks",
+        "The model's cameras contradict the footage; the cameras are solved from its tracks alone.",
+        "Depth is still the model's: check it, or use the engine tracks.",
+    )
+    return second, alone
 
 
 def _depth_size(shot: Shot, aligned: Aligned, long_side: int) -> tuple[int, int]:
