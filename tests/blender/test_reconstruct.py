@@ -56,7 +56,8 @@ def test_trimmed_strip_becomes_camera_plate_and_points(addon, scene):
 
     job = addon.job.current
     assert (job.state, job.fraction) == ("DONE", 1.0)
-    assert job.summary[0] == "16 cameras, 0 of them interpolated"
+    assert job.summary[0].startswith("Camera: ")
+    assert "16 cameras, 0 of them interpolated" in job.summary
     assert any("mm wide sensor" in line for line in job.summary)
     assert not processes_of(job.process.pid)
     solved = addon.compat.scene_reader.read_scene(scene.geo4d.scene_folder)

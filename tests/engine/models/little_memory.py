@@ -9,7 +9,7 @@ import sys
 
 import torch
 from geo4d.errors import GeoError
-from geo4d.models.geo4d import memory
+from geo4d.models import device
 from geo4d.models.geo4d.inference import Inference, Window, demand
 from geo4d.models.geo4d.memory import Plan
 from geo4d.models.geo4d.settings import Settings
@@ -45,9 +45,9 @@ def run_limited(what: str, mebibytes: int) -> dict:
             return run._in_batches(lambda x: (run.system.image_vae.decode(x),), latents)[0]
 
     expected, report = compute(), {"log": log.lines}
-    resource.setrlimit(resource.RLIMIT_AS, (memory.address_space() + (mebibytes << 20), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (device.address_space() + (mebibytes << 20), resource.RLIM_INFINITY))
     try:
-        report["free"] = memory.free_bytes(torch.device("cpu"))
+        report["free"] = device.free_bytes(torch.device("cpu"))
         report["difference"] = (compute() - expected).abs().max().item()
     except GeoError as error:
         report |= {"code": error.code, "message": error.message}

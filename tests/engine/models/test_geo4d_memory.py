@@ -12,7 +12,8 @@ from geo4d.errors import OutOfMemory
 torch = pytest.importorskip("torch", reason='torch is not installed (pip install "geo4d[gpu]")')
 pytest.importorskip("safetensors", reason='safetensors is not installed (pip install "geo4d[gpu]")')
 
-from geo4d.models.geo4d import memory  # noqa: E402 - needs torch
+from geo4d.models import device  # noqa: E402 - needs torch
+from geo4d.models.geo4d import memory  # noqa: E402
 from geo4d.models.geo4d.layout import Sizes  # noqa: E402
 from geo4d.models.geo4d.memory import Demand  # noqa: E402
 from small_geo4d import small_system  # noqa: E402
@@ -59,7 +60,7 @@ def test_streamed_weights_compute_the_same():
 
 
 def test_free_memory_is_a_sensible_figure():
-    free = memory.free_bytes(torch.device("cpu"))
+    free = device.free_bytes(torch.device("cpu"))
     assert 16 << 20 < free < 1 << 46
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ...errors import BadRequest
 from ...progress import Progress
+from ..device import choose_device, free_bytes
 from ..prediction import Prediction
 from ..windowed import ModelOptions, ModelRequest, weights_file
 from . import memory
@@ -43,7 +43,7 @@ def open_model(request: ModelRequest, progress: Progress) -> Geo4D:
     size = working_size(request.width, request.height, sizes.pixels)
     accelerated = device.type == "cuda"
     # Known before gigabytes are read.
-    plan = memory.plan(demand(sizes, size, dtype, settings), memory.free_bytes(device), accelerated, options.low_memory)
+    plan = memory.plan(demand(sizes, size, dtype, settings), free_bytes(device), accelerated, options.low_memory)
     progress.log(f"Geo4D at {size[0]} x {size[1]} in {str(dtype).removeprefix('torch.')} on {device}: {plan}")
     system = load(path, device, dtype, streamed=plan.streamed)
     # The released demonstration cuts the frame rate to whole frames a second; rounding is nearer to the truth.
@@ -53,18 +53,6 @@ def open_model(request: ModelRequest, progress: Progress) -> Geo4D:
         return request.read(positions, size)
 
     return Geo4D(Inference(system, read, request.frame_count, size, fs, settings, progress, plan))
-
-
-def choose_device(options: ModelOptions) -> torch.device:
-    """Where to compute. Raises BadRequest for an accelerator that is not there."""
-    available = torch.cuda.is_available()
-    if options.device == "cuda" and not available:
-        raise BadRequest(
-            "device_missing",
-            f"PyTorch {torch.__version__} finds no CUDA device on this machine.",
-            "Use --device cpu, or install a PyTorch that was built for the graphics card.",
-        )
-    return torch.device("cuda" if available and options.device != "cpu" else "cpu")
 
 
 def choose_precision(options: ModelOptions, device: torch.device) -> torch.dtype:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...errors import GeoError
 from ...progress import Progress, Silent
 from ...windows import cut_windows
+from .. import device
 from ..prediction import Prediction
 from ..windowed import STAGE
 from . import memory, modalities
@@ -137,11 +138,11 @@ class Inference:
             try:
                 return attempt()
             except Exception as error:
-                if not memory.ran_out(error):
+                if not device.ran_out(error):
                     raise
                 failed = error
             # Outside the handler, whose error holds on to every tensor of the failed attempt.
-            cut, free = smaller(self.plan), memory.free_bytes(self.system.device)
+            cut, free = smaller(self.plan), device.free_bytes(self.system.device)
             if cut is None:
                 raise memory.too_little(self.plan.demand, free, tried=True) from failed
             del failed

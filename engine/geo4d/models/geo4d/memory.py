@@ -1,15 +1,13 @@
 """How much memory a run will take, how it is cut up to fit, and what is tried next where it does not."""
 
-import ctypes
 import functools
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from ...errors import OutOfMemory
+from ..device import size_text
 from .config import FRAMES, LATENT_STRIDE
 from .layout import Sizes
 from .unet import UNet
@@ -21,7 +19,6 @@ _DECODER_MAPS = 8
 _NETWORK_MAPS = 40
 _RESERVE = 0.9  # of the free memory
 _MOST_WINDOWS = 4  # more at once do not make an accelerator faster
-_SPARE = 8 << 30  # taken as free on a system that has no figure for it
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Plan:
     def __str__(self) -> str:
         way = "weights block by block" if self.streamed else "all weights in memory"
         parts = f"{self.windows_at_once} windows and {self.frames_at_once} frames at once, {way}"
-        return f"{parts}; about {_size(self.needed_bytes)}"
+        return f"{parts}; about {size_text(self.needed_bytes)}"
 
 
 @functools.cache
@@ -112,79 +109,10 @@ def plan(demand: Demand, available: int, accelerator: bool = False, streamed: bo
 def too_little(demand: Demand, available: int, tried: bool = False) -> OutOfMemory:
     """The error where not even the smallest way fits; ``tried`` where it looked as if it would."""
     needed = Plan(demand, 1, 1, True, True).needed_bytes
-    amount = f"more than {_size(max(needed, available))}" if tried else _size(needed)
+    amount = f"more than {size_text(max(needed, available))}" if tried else size_text(needed)
     return OutOfMemory(
         "out_of_memory",
         f"Geo4D at {demand.width} x {demand.height} needs {amount} in the smallest way it can run; "
-        f"{_size(available)} are free.",
+        f"{size_text(available)} are free.",
         "Close other programs, or use another device.",
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:.0f} MiB"
-
-
-def ran_out(error: BaseException) -> bool:
-    """Whether ``error`` says that memory has ended; on a CPU the allocator has no error type of its own."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_COMPLAINTS)
-
-
-_CPU_COMPLAINTS = ("can't allocate memory", "not enough memory", "could not create a memory", "bad_alloc")
-
-
-def free_bytes(device: torch.device) -> int:
-    """What can still be had on ``device``: of the machine, of its container, of this process."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    figures = [figure for figure in (_machine_bytes(), _container_bytes(), _process_bytes()) if figure is not None]
-    return min(figures, default=_SPARE)
-
-
-def _machine_bytes() -> int | None:
-    if os.name == "nt":
-
-        class Status(ctypes.Structure):
-            _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
-                (name, ctypes.c_ulonglong) for name in ("total", "free", "a", "b", "c", "d", "e")
-            ]
-
-        status = Status(length=ctypes.sizeof(Status))
-        known = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-        return status.free if known else None
-    return _figure("/proc/meminfo", "MemAvailable:")
-
-
-def _container_bytes() -> int | None:
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):
-        return None
-    cached = _figure("/sys/fs/cgroup/memory.stat", "inactive_file", unit=1) or 0  # given back when it is wanted
-    return None if limit == "max" else max(0, int(limit) - used + cached)
-
-
-def _process_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    limit, used = resource.getrlimit(resource.RLIMIT_AS)[0], address_space()
-    return None if limit == resource.RLIM_INFINITY or used is None else max(0, limit - used)
-
-
-def address_space() -> int | None:
-    """Bytes of addresses that this process has taken, which is what a limit on it counts."""
-    return _figure("/proc/self/status", "VmSize:")
-
-
-def _figure(path: str, name: str, unit: int = 1024) -> int | None:
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * unit for line in lines if line.startswith(name)), None)

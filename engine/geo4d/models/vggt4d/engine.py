@@ -10,8 +10,7 @@ from torch import Tensor
 from ...errors import BadRequest, GeoError
 from ...progress import Progress
 from ...windows import cut_windows
-from ..geo4d.engine import choose_device
-from ..geo4d.memory import free_bytes, ran_out
+from ..device import choose_device, free_bytes, ran_out
 from ..prediction import Prediction
 from ..windowed import STAGE, ModelOptions, ModelRequest
 from . import images, memory, motion, pose

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ...errors import OutOfMemory
+from ..device import size_text
 from .checkpoint import layout
 from .sizes import FUSION, SPATIAL, TEMPORAL, Sizes
 
@@ -103,7 +104,3 @@ def too_little(demand: Demand, available: int) -> OutOfMemory:
         f"smallest way this model can run; {size_text(available)} are free.",
         "Use --low-memory, which makes windows shorter, close other programs, or use another device.",
     )
-
-
-def size_text(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:.0f} MiB"

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import torch
 from geo4d.errors import GeoError
-from geo4d.models.geo4d.memory import address_space
+from geo4d.models.device import address_space
 from geo4d.models.vggt4d.engine import open_model
 from geo4d.models.vggt4d.memory import Plan
 from geo4d.models.windowed import ModelOptions, ModelRequest
