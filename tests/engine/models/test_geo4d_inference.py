@@ -208,6 +208,26 @@ def test_not_a_number_is_an_error():
     assert caught.value.code == "model_not_finite"
 
 
+@pytest.mark.parametrize("part, streamed", [("unet", False), ("unet", True), ("point_vae", False)])
+def test_float16_that_overflows_goes_on_in_bfloat16(part, streamed):
+    """An inner layer beyond the range of float16, whose scale a norm takes away again."""
+    said = []
+
+    class Listening(Silent):
+        def log(self, text):
+            said.append(text)
+
+    wild = small_system().to("cpu", torch.float16)
+    layer = wild.unet.input_blocks[0][0] if part == "unet" else wild.point_vae.decoder.conv_in
+    layer.weight.data = (layer.weight / layer.weight.abs().max()) * 60000
+    if streamed:
+        wild.stream()
+    inference = Inference(wild, frames_of(16), 16, SIZE, settings=ONE_STEP, progress=Listening())
+    prediction = dict(inference.run())[0]
+    assert wild.dtype == torch.bfloat16 and any("bfloat16" in text for text in said)
+    assert np.isfinite(prediction.points).all() and np.isfinite(prediction.disparity).all()
+
+
 def test_cancel_stops_between_steps(system):
     class Impatient(Silent):
         def advance(self, stage, done, total):

@@ -24,6 +24,8 @@ from .settings import SIZE_MULTIPLE, Settings
 from .system import System
 from .vae import latent_mean, latent_sample
 
+NOT_FINITE = "model_not_finite"
+
 # Reads frames by position: uint8 (N, H, W, 3) RGB at the working size.
 ReadFrames = Callable[[Sequence[int]], np.ndarray]
 
@@ -93,11 +95,26 @@ class Inference:
             missing -= 1
             while waiting and (len(waiting) >= self.plan.windows_at_once or not missing):
                 now, waiting = waiting[: self.plan.windows_at_once], waiting[self.plan.windows_at_once :]
-                latents = self._denoise(now)
+                latents = self._in_range(lambda now=now: self._denoise(now))
                 for window, latent in zip(now, latents, strict=True):
-                    yield window.number, self._decode(latent.transpose(0, 1), window)
+                    yield window.number, self._in_range(lambda w=window, x=latent: self._decode(x.transpose(0, 1), w))
             first = min((int(p) for w in waiting for p in w.positions), default=int(positions[0]))
             self._moments = {p: m for p, m in self._moments.items() if p >= first}
+
+    def _in_range(self, compute: Callable):
+        """What ``compute`` returns; where float16 overflows, once more and from then on in bfloat16.
+
+        That has the range of float32 in the same memory, so that the plan stays as it is.
+        """
+        try:
+            return compute()
+        except GeoError as error:
+            if error.code != NOT_FINITE or self.system.dtype != torch.float16:
+                raise
+        self.progress.log("float16 overflowed; going on in bfloat16, which is less exact")
+        self._moments.clear()
+        self.system.to(self.system.device, torch.bfloat16)
+        return compute()
 
     @torch.inference_mode()
     def _denoise(self, windows: list[Window]) -> Tensor:
@@ -235,7 +252,7 @@ class Inference:
     def _check(self, values: Tensor, number: int) -> None:
         if not torch.isfinite(values).all():
             raise GeoError(
-                "model_not_finite",
+                NOT_FINITE,
                 f"Geo4D returned values that are not numbers in window {number + 1} of {len(self.windows)}.",
                 "Use float32 (--precision float32), and check the weights with geo4d models verify geo4d.",
             )

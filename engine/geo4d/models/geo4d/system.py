@@ -43,9 +43,11 @@ class System:
     def to(self, device, dtype: torch.dtype) -> "System":
         """Move to a device and type, with channels last in memory, which convolutions there prefer.
 
-        Where weights are streamed the network's stay where they are.
+        Where weights are streamed the network's stay where they are, and are changed as they come.
         """
         self.device, self.dtype = torch.device(device), dtype
+        if self._stream:
+            self._stream.device, self._stream.dtype = self.device, dtype
         moved = [self.image_vae, self.point_vae] + ([] if self._stream else [self.unet])
         for module in moved:
             module.to(device=device, dtype=dtype)
