@@ -129,7 +129,7 @@ def test_plan_cuts_until_it_fits_and_then_says_what_it_needs():
 
 def test_memory_that_ends_on_the_way_is_cut(tmp_path):
     """In a process with a limited address space."""
-    command = [sys.executable, Path(__file__).with_name("little_memory_vggt.py"), tmp_path / "4d.pt", "80"]
+    command = [sys.executable, Path(__file__).with_name("little_memory_vggt.py"), tmp_path / "4d.pt", "120"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     cut = json.loads(done.stdout)
     assert cut["difference"] < 1e-4 and cut["frames"] < 12 and "out of memory" in cut["log"]
