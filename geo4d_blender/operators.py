@@ -180,49 +180,44 @@ class GEO4D_OT_export_usd(bpy.types.Operator, ExportHelper):
         return {"FINISHED"}
 
 
-class GEO4D_OT_accept_licence(bpy.types.Operator):
+class EngineQuestion:
+    """An operator that asks the engine one thing, which it answers in moments."""
+
+    @classmethod
+    def poll(cls, context):
+        cls.poll_message_set("The engine is busy")
+        return job.current is None or not job.current.running
+
+    def execute(self, context):
+        try:
+            self.ask(context)
+        except OSError as error:
+            self.report({"ERROR"}, f"The engine cannot be started ({error}). Check the interpreter.")
+            return {"CANCELLED"}
+        if bpy.app.background:
+            job.wait()
+        return {"FINISHED"}
+
+
+class GEO4D_OT_accept_licence(EngineQuestion, bpy.types.Operator):
     """Agree to the terms shown above: they say what may be done with the model and with what it makes"""
 
     bl_idname = "geo4d.accept_licence"
     bl_label = "Accept Licence"
 
-    @classmethod
-    def poll(cls, context):
-        cls.poll_message_set("The engine is busy")
-        return job.current is None or not job.current.running
-
-    def execute(self, context):
+    def ask(self, context):
         engine = engines.ENGINES[context.scene.geo4d.engine]
-        try:
-            job.accept_licence(engine.name, preferences.engine_python(engine))
-        except OSError as error:
-            self.report({"ERROR"}, f"The engine cannot be started ({error}). Check the interpreter.")
-            return {"CANCELLED"}
-        if bpy.app.background:
-            job.wait()
-        return {"FINISHED"}
+        job.accept_licence(engine.name, preferences.engine_python(engine))
 
 
-class GEO4D_OT_check_engine(bpy.types.Operator):
+class GEO4D_OT_check_engine(EngineQuestion, bpy.types.Operator):
     """Ask the engine what it can do with the chosen interpreter"""
 
     bl_idname = "geo4d.check_engine"
     bl_label = "Check Engine"
 
-    @classmethod
-    def poll(cls, context):
-        cls.poll_message_set("The engine is busy")
-        return job.current is None or not job.current.running
-
-    def execute(self, context):
-        try:
-            job.check_engine(preferences.engine_python())
-        except OSError as error:
-            self.report({"ERROR"}, f"The engine cannot be started ({error}). Check the interpreter.")
-            return {"CANCELLED"}
-        if bpy.app.background:
-            job.wait()
-        return {"FINISHED"}
+    def ask(self, context):
+        job.check_engine(preferences.engine_python())
 
 
 _classes = (
