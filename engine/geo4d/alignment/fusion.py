@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from ..models.prediction import Prediction
@@ -19,6 +20,9 @@ _LOOSE = 0.1  # relative uncertainty at which a depth deserves half the confiden
 _ASKEW = 0.03  # slope by which points are off their rays at which they deserve half the confidence
 _BLOCK = 8192  # pixels at a time, which stay in the processor's cache
 _WIDTH = 2.0  # of the Cauchy loss, in spreads
+_CONTRADICTS = 4.0  # times their own spread, by which a pixel is off those around it
+_NEIGHBOURS = 1.5  # candidates that the pixels around are worth: more than one, less than two that agree,
+_STRAYS = 0.02  # where windows contradict each other in at least this share of pixels
 
 
 @dataclass
@@ -72,10 +76,8 @@ def fuse(
                 _candidates(waiting.setdefault(f, _Frame()), window, t, g, f, world, xy, spreads, fits)
                 pending[f] -= 1
                 if not pending[f]:
-                    depth, confidence, dynamic = _decide(waiting.pop(f))
-                    confidence *= reliable
-                    maps.depth[f], maps.confidence[f] = depth.reshape(h, w), confidence.reshape(h, w)
-                    maps.dynamic[f] = dynamic.reshape(h, w)
+                    maps.depth[f], confidence, maps.dynamic[f] = _decide(waiting.pop(f), (h, w), spreads)
+                    maps.confidence[f] = reliable * confidence
         progress.advance("align", len(predictions) + g + 1, 2 * len(predictions))
     return maps
 
@@ -118,17 +120,45 @@ def _candidates(
         frame.inverse_spread.append(float(fits.spread))
 
 
-def _decide(frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depth (0 = none), confidence and predicted motion (P,) of a frame from all its candidates."""
+def _decide(frame: _Frame, shape: tuple[int, int], spreads: Spreads) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Depth (0 = none), confidence and predicted motion (h, w) of a frame from all its candidates."""
     sureness = np.minimum(np.mean(frame.sureness, axis=0), 1)
-    depth, confidence = np.empty_like(sureness), np.empty_like(sureness)
+    log_depth, information = np.stack(frame.log_depth), np.stack(frame.information)
+    middle, trust = np.empty_like(sureness), np.empty_like(sureness)
     for start in range(0, len(sureness), _BLOCK):
         part = slice(start, start + _BLOCK)
-        log_depth, information = (np.stack([a[part] for a in x]) for x in (frame.log_depth, frame.information))
-        weigh_disparity(log_depth, information, frame.inverse_spread)
-        depth[part], confidence[part] = _fused(log_depth, information)
+        own = np.ascontiguousarray(information[:, part])
+        weigh_disparity(log_depth[:, part], own, frame.inverse_spread)
+        information[:, part] = own
+        middle[part], trust[part] = _fused(log_depth[:, part], own)
+    around, uncertain, doubt = _neighbourhood(middle.reshape(shape), (trust > 0).reshape(shape), spreads.depth)
+    # Where windows hardly err, what stands out alone is real.
+    worth = np.float32(_NEIGHBOURS * min(1.0, spreads.strays / _STRAYS))
+    for start in range(0, len(doubt), _BLOCK):
+        part = doubt[start : start + _BLOCK]
+        middle[part], trust[part] = _fused(
+            log_depth[:, part],
+            information[:, part],
+            around[part],
+            worth / uncertain[part] ** 2,
+        )
+    depth = np.where(trust > 0, np.exp(middle), np.float32(0.0))
     dynamic = np.mean(frame.dynamic, axis=0) if frame.dynamic else np.zeros_like(depth)
-    return depth, np.clip(np.sqrt(sureness) * confidence, 0, 1), dynamic
+    confidence = np.clip(np.sqrt(sureness) * trust, 0, 1)
+    return depth.reshape(shape), confidence.reshape(shape), dynamic.reshape(shape)
+
+
+def _neighbourhood(log_depth: np.ndarray, known: np.ndarray, spread: float) -> tuple[np.ndarray, ...]:
+    """What the pixels around say of each (h, w): their median (P,), its spread, and which pixels it contradicts.
+
+    Networks and windows err in single pixels as no surface does. Where the surroundings are rough themselves, or a
+    part of them is unknown, they say nothing.
+    """
+    around = cv2.medianBlur(log_depth, 3)
+    off = np.abs(log_depth - around)
+    uncertain = np.maximum(cv2.medianBlur(off, 5), np.float32(spread))
+    whole = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return around.ravel(), uncertain.ravel(), np.flatnonzero(whole & (off > _CONTRADICTS * uncertain))
 
 
 def weigh_disparity(log_depth: np.ndarray, information: np.ndarray, inverse_spread: list[float]) -> None:
@@ -148,23 +178,36 @@ def weigh_disparity(log_depth: np.ndarray, information: np.ndarray, inverse_spre
         information[c] /= np.float32(inverse_spread[c] ** 2) * depth2 + np.float32(1e-6)
 
 
-def _fused(log_depth: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (P,) and how far C candidates (C, P) are to be trusted, from that which most of them support."""
+def _fused(
+    log_depth: np.ndarray,
+    information: np.ndarray,
+    around: np.ndarray | None = None,
+    around_information: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log depth (P,) and how far C candidates (C, P) are to be trusted, from that which most of them support.
+
+    What the pixels ``around`` say (P,) is one candidate more, which lends no trust. Trust is 0 where there is no depth.
+    """
     count = (information > 0).sum(0)
     known = 2 * count >= len(log_depth)
-    middle, most = log_depth[0].copy(), np.zeros_like(log_depth[0])
-    for candidate, own in zip(log_depth, information, strict=True):
+    candidates, weights = log_depth, information
+    if around is not None:
+        candidates, weights = np.vstack([log_depth, around]), np.vstack([information, around_information])
+    middle, most = candidates[0].copy(), np.zeros_like(candidates[0])
+    for candidate, own in zip(candidates, weights, strict=True):
         # A candidate is worth what the others, and it itself, say for it; where two disagree, the surer one wins.
-        support = (information / (1 + (log_depth - candidate) ** 2 * information / np.float32(_WIDTH**2))).sum(0)
+        support = (weights / (1 + (candidates - candidate) ** 2 * weights / np.float32(_WIDTH**2))).sum(0)
         better = (own > 0) & (support > most)
         middle, most = np.where(better, candidate, middle), np.where(better, support, most)
     for _ in range(2):
-        off2 = (log_depth - middle) ** 2 * information / np.float32(_WIDTH**2)
-        agreed = information / (1 + off2)
+        agreed = weights / (1 + (candidates - middle) ** 2 * weights / np.float32(_WIDTH**2))
         total = np.maximum(agreed.sum(0), np.float32(1e-12))
-        middle = np.where(count > 0, (agreed * log_depth).sum(0) / total, np.float32(0.0))
+        middle = np.where(count > 0, (agreed * candidates).sum(0) / total, np.float32(0.0))
+    if around is not None:
+        agreed = agreed[:-1]
+        total = np.maximum(agreed.sum(0), np.float32(1e-12))
     # Spread of those that agree, at least what they claim of themselves.
     variance = (agreed * (log_depth - middle) ** 2).sum(0) / total + 1 / total
     agreement = total / np.maximum(information.sum(0), np.float32(1e-12))
     trust = agreement * (count / np.float32(len(log_depth))) / (1 + variance / np.float32(_LOOSE**2))
-    return np.where(known, np.exp(middle), 0), np.where(known, trust, 0)
+    return middle, np.where(known, trust, np.float32(0.0))

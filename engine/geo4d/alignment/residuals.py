@@ -17,6 +17,7 @@ USUAL_DEPTH_SPREAD = 0.02  # of log depth, where only one window says anything
 _LEAST_LATERAL, _LEAST_DEPTH = 2e-5, 1e-4  # spreads below these are rounding
 _LEAST_PIXELS = 30  # of a window, to say anything of a camera on its own
 _NEAREST = 1e-3  # the world's median depth is 1
+_STRAY = 5.0  # spreads off
 _CHUNK = 16  # frames at a time
 
 
@@ -26,6 +27,7 @@ class Spreads:
 
     lateral: float  # of slopes
     depth: float  # of log depth
+    strays: float = 0.0  # share of pixels that several windows hold whose depths contradict each other
 
 
 @dataclass
@@ -102,8 +104,9 @@ def measure(samples: Samples, world: World) -> Spreads:
     lateral, depth = np.concatenate(lateral), np.concatenate(depth)
     # The median length of a normal vector is 1.18 deviations in two dimensions, 0.67 in one.
     s_l = float(np.median(lateral)) / 1.18 if len(lateral) else 1.0
-    s_d = float(np.median(depth)) / 0.67 if len(depth) else USUAL_DEPTH_SPREAD
-    return Spreads(max(s_l, _LEAST_LATERAL), max(s_d, _LEAST_DEPTH))
+    s_d = max(float(np.median(depth)) / 0.67 if len(depth) else USUAL_DEPTH_SPREAD, _LEAST_DEPTH)
+    strays = float((depth > _STRAY * s_d).mean()) if len(depth) else 0.0
+    return Spreads(max(s_l, _LEAST_LATERAL), s_d, strays)
 
 
 def lateral_equations(chunk: Chunk, w: np.ndarray, xy: np.ndarray, focal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
