@@ -39,8 +39,10 @@ def _depth(arguments) -> None:
         raise ModelMissing(
             "package_missing", "Training needs torch, which is not installed.", 'Run: pip install "geo4d[gpu]"'
         ) from error
-    from ..training.depth import example_folder, validation
+    from ..training import seeded_files
+    from ..training.depth import validation
     from ..training.depth.batches import Pool
+    from ..training.depth.examples import make_file
     from ..training.depth.export import write_onnx
     from ..training.depth.trainer import TrainSettings, train
 
@@ -57,7 +59,7 @@ def _depth(arguments) -> None:
     reporter = reporter_for(arguments.json, STAGES)
     listen_for_cancel(reporter, watch_stdin=False)
     examples = arguments.folder / "examples"
-    example_folder.fill(examples, arguments.clips, reporter, arguments.seed, arguments.workers)
+    seeded_files.fill(examples, arguments.clips, make_file, reporter, arguments.seed, arguments.workers)
     settings = TrainSettings(
         arguments.folder,
         examples,

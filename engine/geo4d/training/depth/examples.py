@@ -21,6 +21,7 @@ SIZES = ((320, 192), (192, 288), (256, 192), (384, 224))  # (w, h), multiples of
 SIZE_SHARES = (0.5, 0.2, 0.2, 0.1)
 MOTIONS = ("hand-held", "dolly", "pan", "drone", "vehicle")  # a camera that does not travel measures no depth
 MOTION_SHARES = (0.4, 0.2, 0.12, 0.13, 0.15)
+BLUR_SAMPLES, BLUR_SHARES = (1, 3), (0.6, 0.4)
 
 
 @dataclass
@@ -35,12 +36,15 @@ class Example:
     valid: np.ndarray  # (4, H / 2, W / 2) bool: not the sky
 
 
-def examples_of_seed(seed: int, frames: int = 10, keep: int = 5) -> list[Example]:
+def examples_of_seed(seed: int, frames: int = 9, keep: int = 4) -> list[Example]:
     """Examples of the procedural clip of one seed; empty where the camera's path gives no parallax."""
     rng = np.random.default_rng([seed, 7])
     width, height = SIZES[rng.choice(len(SIZES), p=SIZE_SHARES)]
     motion = str(rng.choice(MOTIONS, p=MOTION_SHARES))
-    clips = make_clips([seed], frames, height, width, 12.0, motion=motion, movers=rng.random() < 0.75, samples=3)
+    movers = rng.random() < 0.75
+    # Motion blur costs a rendering a sample; most clips go without.
+    samples = int(rng.choice(BLUR_SAMPLES, p=BLUR_SHARES))
+    clips = make_clips([seed], frames, height, width, 12.0, motion=motion, movers=movers, samples=samples)
     return examples_of_clip(clips, rng, keep)
 
 
@@ -171,6 +175,14 @@ def _solve(c2w: np.ndarray, K: np.ndarray, width: int, height: int, tracks: Trac
         points_rgb=np.zeros((len(points), 3), np.uint8),
         points_error_px=np.zeros(len(points), np.float32),
     )
+
+
+def make_file(path, seed: int) -> bool:
+    """Examples of one seed to one .npz; False where it yields none."""
+    found = examples_of_seed(seed)
+    if found:
+        save(path, found)
+    return bool(found)
 
 
 def save(path, examples: list[Example]) -> None:
