@@ -89,7 +89,7 @@ def excursion(samples: Samples, world: World, spreads: Spreads) -> Excursion:
         use = there[posed, m]
         f = posed[use]
         if len(f):
-            R, c = moved(world.R[f], world.c[f], move[f, m])
+            R, c = moved(world.R[f], world.c[f], -move[f, m])
             doubts.append(_displacement(rays[use], depth[use], world.R[f], world.c[f], R, c))
             parallax_doubts.append(_parallax(rays[use], depth[use], world.R[f], world.c[f], c))
     focal = float(np.median(world.focal[posed]))

@@ -148,20 +148,22 @@ def depth_equations(chunk: Chunk, w: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return cross, right
 
 
-def deviations(samples: Samples, world: World, spreads: Spreads) -> tuple[np.ndarray, np.ndarray]:
-    """How each window alone would turn and shift each frame's camera: (F, M, 6) as for ``moved``, and (F, M) bool.
+def deviations(samples: Samples, world: World, spreads: Spreads, k: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """How each window alone would turn and shift each frame's camera: (F, M, k), and (F, M) bool where it says so.
 
-    One step from the common solution, with the pixels weighted as there.
+    Turn in radians, ``R exp(turn)``, and shift in world units, both in camera axes; only the turn with ``k`` = 3. One
+    step from the common solution, with the pixels weighted as there.
     """
     F, M = samples.window.shape
-    move, there = np.zeros((F, M, 6)), np.zeros((F, M), dtype=bool)
+    move, there = np.zeros((F, M, k)), np.zeros((F, M), dtype=bool)
     for chunk in chunks(samples, world):
         weight = chunk.w / (1 + chunk.off2() / np.float32((WIDTH * spreads.lateral) ** 2))
         A, a = lateral_equations(chunk, weight, samples.xy, world.focal[chunk.frames])
-        A, a = A[..., :6, :6], a[..., :6]
+        A, a = A[..., :k, :k], a[..., :k]
         some = (chunk.w > 0).sum(-1) >= _LEAST_PIXELS
         size = np.maximum(np.trace(A, axis1=-2, axis2=-1), 1e-12)[..., None, None]
-        step = -np.linalg.solve(A + 1e-9 * size * np.eye(6), a[..., None])[..., 0]
+        # The scene moved by w and t before the camera is the camera moved by -w and -t.
+        step = np.linalg.solve(A + 1e-9 * size * np.eye(k), a[..., None])[..., 0]
         some &= np.isfinite(step).all(-1) & (np.abs(step).max(-1) < 1)
         move[chunk.frames], there[chunk.frames] = np.where(some[..., None], step, 0.0), some
     return move, there
