@@ -1,0 +1,42 @@
+"""Sizes of the network."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from ...errors import BadRequest
+
+VERSION = 1  # of the architecture; weights of another do not fit
+STRIDE = 8  # pixels a latent cell
+POINT_CHANNELS, DISPARITY_CHANNELS, RAY_CHANNELS = 8, 4, 6
+LATENT_CHANNELS = POINT_CHANNELS + DISPARITY_CHANNELS + RAY_CHANNELS
+FRAMES = 8  # a window
+NEIGHBOURS = (-2, -1, 1, 2)  # frames that each frame is correlated with
+RADIUS = 3  # of the correlation, in quarters of the resolution
+
+
+@dataclass(frozen=True)
+class MiniConfig:
+    """Widths and depths. The defaults are the shipped weights'; :data:`LARGE` is for training on an accelerator."""
+
+    coder: int = 64  # channels of the autoencoder at a quarter of the resolution
+    features: int = 48  # channels of the picture's features at a quarter of the resolution
+    width: int = 160  # of the transformer
+    heads: int = 5
+    layers: int = 6
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "MiniConfig":
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise BadRequest(
+                "checkpoint_version",
+                f"The sizes of these weights of mini are not understood: {text}.",
+                "Use weights that this version of the program wrote.",
+            ) from error
+
+
+LARGE = MiniConfig(coder=96, features=96, width=320, heads=10, layers=12)

@@ -1,0 +1,65 @@
+"""A whole schedule of mini: autoencoder, then denoiser, then weights; in a given number of minutes."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...errors import GeoError
+from ...models.mini.config import LARGE, MiniConfig
+from ...models.mini.system import Mini, load, save
+from ...progress import Progress
+from ..loop import LoopSettings, train
+from ..window_clips import Store
+from .autoencoding import Autoencoding
+from .denoising import SMALL_SHARE, Denoising, figures, whiten
+
+AUTOENCODER_SHARE = 0.12  # of the budget
+AUTOENCODER_RATE = 2e-3
+WEIGHTS = "mini.safetensors"
+
+
+@dataclass
+class MiniSettings:
+    """What a run is asked to do; ``loop`` holds the whole budget."""
+
+    loop: LoopSettings
+    clips: Path
+    large: bool = False  # the sizes for an accelerator
+    batch: int = 4
+    small_share: float = SMALL_SHARE  # of the batches at the smaller size
+    start: Path | None = None  # weights to go on from, whose autoencoder is kept
+
+
+def run(settings: MiniSettings, progress: Progress) -> tuple[Path, dict[str, float]]:
+    """Run the schedule, from what its folder holds; returns the weights' path and figures on validation clips.
+
+    Raises GeoError ``no_examples``, and what :func:`geo4d.training.loop.train` raises.
+    """
+    loop, folder = settings.loop, settings.loop.folder
+    store = Store(settings.clips)
+    if not store.train:
+        raise GeoError(
+            "no_examples", f"There are no training clips in {settings.clips}.", "Ask for some with --clips N."
+        )
+    config = LARGE if settings.large else MiniConfig()
+    begun = folder / "denoiser" / "state.pt"
+    system = load(settings.start) if settings.start else Mini(config)
+    share = 0.0
+    if not settings.start:
+        share = 0.0 if begun.exists() else AUTOENCODER_SHARE
+        coder = Autoencoding(store, system.config, loop.device, batch=settings.batch)
+        part = replace(_part(loop, share), folder=folder / "autoencoder", learning_rate=AUTOENCODER_RATE)
+        state = train(coder, part, progress)
+        system.autoencoder.load_state_dict(state.average.state_dict())
+        whiten(system, store, loop.device)
+    task = Denoising(store, system, loop.device, settings.batch, settings.small_share)
+    state = train(task, replace(_part(loop, 1 - share), folder=folder / "denoiser"), progress)
+    found = figures(state.average, store, loop.device) if store.validation else {}
+    weights = folder / WEIGHTS
+    about = {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}", "clips": str(len(store.train))}
+    save(weights, state.average, about)
+    return weights, found
+
+
+def _part(loop: LoopSettings, share: float) -> LoopSettings:
+    steps = None if loop.steps is None else round(loop.steps * share)
+    return replace(loop, minutes=loop.minutes * share, steps=steps)
