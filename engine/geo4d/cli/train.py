@@ -10,9 +10,14 @@ STAGES = (("examples", 5.0), ("train", 10.0))
 
 def add_arguments(parser) -> None:
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    sub = what.add_parser(
-        "depth", help="the depth network of engine tracks", description=_depth.__doc__.splitlines()[0]
-    )
+    depth = _task(what, "depth", "the depth network of engine tracks", _depth)
+    depth.add_argument("--from", dest="start", metavar="WEIGHTS.onnx", type=Path, help="begin with these weights")
+    _task(what, "vggt", "the small twin of 4D-VGGT", _vggt)
+
+
+def _task(what, name: str, summary: str, act):
+    """One thing to train, with the arguments that all have."""
+    sub = what.add_parser(name, help=summary, description=act.__doc__.splitlines()[0])
     sub.add_argument("folder", metavar="FOLDER", type=Path, help="training state, examples and weights; continued")
     sub.add_argument("--minutes", type=float, default=60.0, help="length of this run's schedule (default 60)")
     sub.add_argument("--steps", type=int, help="steps instead of minutes: repeatable exactly")
@@ -22,42 +27,23 @@ def add_arguments(parser) -> None:
     sub.add_argument("--learning-rate", type=float, default=1e-3)
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    sub.add_argument("--from", dest="start", metavar="WEIGHTS.onnx", type=Path, help="begin with these weights")
     sub.add_argument("--json", action="store_true", help="JSON lines for programs")
-    sub.set_defaults(act=_depth)
+    sub.set_defaults(act=act)
+    return sub
 
 
 def run(arguments) -> None:
     arguments.act(arguments)
 
 
-def _depth(arguments) -> None:
-    """Train the depth network: examples first, then the schedule, then FOLDER/depth.onnx and its figures."""
+def _begin(arguments):
+    """A reporter, once torch, device and figures are known to be there and sensible."""
     try:
         import torch
     except ImportError as error:
         raise ModelMissing(
             "package_missing", "Training needs torch, which is not installed.", 'Run: pip install "geo4d[gpu]"'
         ) from error
-    from ..training import seeded_files
-    from ..training.depth import validation
-    from ..training.depth.batches import Pool
-    from ..training.depth.examples import make_file
-    from ..training.depth.export import write_onnx
-    from ..training.depth.trainer import TrainSettings, train
-
-    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
-        raise BadRequest("no_device", f"There is no device {arguments.device} here.", "Use --device cpu.")
-    if arguments.minutes <= 0 or arguments.clips < 1:
-        raise BadRequest(
-            "bad_arguments",
-            f"A run of {arguments.minutes:g} minutes on {arguments.clips} clips trains nothing.",
-            "Give --minutes and --clips above 0.",
-        )
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    reporter = reporter_for(arguments.json, STAGES)
-    listen_for_cancel(reporter, watch_stdin=False)
     examples = arguments.folder / "examples"
     seeded_files.fill(examples, arguments.clips, make_file, reporter, arguments.seed, arguments.workers)
     settings = TrainSettings(
@@ -86,3 +72,89 @@ def _depth(arguments) -> None:
     reporter.result(
         {"weights": str(weights), "steps": state.step, "share": share, "motion_kept": keep_motion, **figures}
     )
+
+
+def _vggt(arguments) -> None:
+    """Train the small twin of 4D-VGGT: clips first, then the schedule, then FOLDER/vggt-mini.safetensors."""
+    reporter = _prepare(arguments)
+    from ..training import window_clips
+    from ..training.loop import LoopSettings, train
+    from ..training.vggt.export import write
+    from ..training.vggt.task import Twin
+    from ..training.vggt.validation import figures
+
+    clips = arguments.folder / "clips"
+    window_clips.fill(clips, arguments.clips, reporter, arguments.seed, arguments.workers)
+    store = window_clips.Store(clips)
+    settings = LoopSettings(
+        arguments.folder,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    state = train(Twin(store), settings, reporter)
+    weights = arguments.folder / "vggt-mini.safetensors"
+    found = figures(state.average, store, arguments.device)
+    write(state.average, weights, {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}"})
+    reporter.result({"weights": str(weights), "steps": state.step, **found})
+
+
+def _prepare(arguments):
+    """Check what every training needs and return the reporter. Raises ModelMissing or BadRequest."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ModelMissing(
+            "package_missing", "Training needs torch, which is not installed.", 'Run: pip install "geo4d[gpu]"'
+        ) from error
+    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadRequest("no_device", f"There is no device {arguments.device} here.", "Use --device cpu.")
+    if arguments.minutes <= 0 or arguments.clips < 1:
+        raise BadRequest(
+            "bad_arguments",
+            f"A run of {arguments.minutes:g} minutes on {arguments.clips} clips trains nothing.",
+            "Give --minutes and --clips above 0.",
+        )
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    reporter = reporter_for(arguments.json, STAGES)
+    listen_for_cancel(reporter, watch_stdin=False)
+    return reporter
+    return reporter
+
+
+def _mini(arguments) -> None:
+    """Train mini: clips first, then autoencoder and denoiser, then FOLDER/mini.safetensors and its figures."""
+    reporter = _begin(arguments)
+    from ..models.registry import weights_path
+    from ..training import window_clips
+    from ..training.loop import LoopSettings
+    from ..training.mini import schedule
+
+    clips = arguments.folder / "clips"
+    window_clips.fill(clips, arguments.clips, reporter, arguments.seed, arguments.workers)
+    loop = LoopSettings(
+        arguments.folder,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    start = weights_path("mini") if str(arguments.start) == "shipped" else arguments.start
+    settings = schedule.MiniSettings(loop, clips, arguments.large, arguments.batch, start=start)
+    weights, figures = schedule.run(settings, reporter)
+    reporter.result({"weights": str(weights), **figures})
+
+
+def _depth(arguments) -> None:
+    """Train the depth network: examples first, then the schedule, then FOLDER/depth.onnx and its figures."""
+    reporter = _begin(arguments)
+    from ..training import seeded_files
+    from ..training.depth import validation
+    from ..training.depth.batches import Pool
+    from ..training.depth.examples import make_file
+    from ..training.depth.export import write_onnx
+    from ..training.depth.trainer import TrainSettings, train

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..working_size import closest_size
 from .modalities import SKY_TOLERANCE
 from .sampler import Guidance
 
@@ -45,19 +46,5 @@ EXACT = Settings(posterior="sample", shared_noise=False, clean_scale=False, repe
 
 
 def working_size(width: int, height: int, pixels: int = 512 * 320) -> tuple[int, int]:
-    """(w, h), multiples of 64 with about ``pixels`` pixels, whose ratio is closest to the footage's.
-
-    What is left of the difference is a horizontal stretch that separate focal lengths in x and y describe exactly.
-    """
-    ratio = width / height
-    sides = range(SIZE_MULTIPLE, 2049, SIZE_MULTIPLE)
-    candidates = [(w, h) for w in sides for h in sides]
-    near = [size for size in candidates if 0.75 <= size[0] * size[1] / pixels <= 1.25]
-    if not near:
-        raise ValueError(f"no working size of about {pixels} pixels for {width} x {height}")
-
-    def stretch(size: tuple[int, int]) -> float:
-        off = size[0] / size[1] / ratio
-        return max(off, 1 / off) + 0.02 * abs(size[0] * size[1] / pixels - 1)
-
-    return min(near, key=stretch)
+    """(w, h) that the network sees."""
+    return closest_size(width, height, pixels, SIZE_MULTIPLE)

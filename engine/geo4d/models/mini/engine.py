@@ -1,0 +1,87 @@
+"""mini behind the one protocol of all windowed models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...errors import GeoError, OutOfMemory
+from ...progress import Progress
+from ...windows import cut_windows
+from ..device import choose_device, ran_out
+from ..prediction import Prediction
+from ..windowed import STAGE, ModelRequest
+from ..working_size import closest_size
+from .config import FRAMES, STRIDE
+from .system import Mini, decoded, load
+
+PIXELS = 160 * 96  # the size it was trained at
+_WINDOW_STRIDE = 4
+
+
+class MiniModel:
+    """A :class:`~geo4d.models.windowed.WindowedModel`."""
+
+    def __init__(self, system: Mini, request: ModelRequest, device: torch.device, progress: Progress):
+        self.system, self.request, self.device, self.progress = system, request, device, progress
+        self.size = closest_size(request.width, request.height, PIXELS, STRIDE)
+        stride = min(request.options.stride or _WINDOW_STRIDE, FRAMES)
+        self.windows = cut_windows(request.frame_count, FRAMES, stride)
+
+    def run(self, finished: frozenset[int] = frozenset()) -> Iterator[tuple[int, Prediction]]:
+        for number, positions in enumerate(self.windows):
+            self.progress.advance(STAGE, number, len(self.windows))
+            if number not in finished:
+                yield number, self.predict(positions, number)
+
+    def predict(self, positions: np.ndarray, number: int = 0) -> Prediction:
+        """The window at ``positions`` (T,) of the shot. Raises GeoError for broken weights, OutOfMemory."""
+        frames = np.ascontiguousarray(self.request.read([int(p) for p in positions], self.size))
+        rgb = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].to(self.device).float() / 255
+        try:
+            with torch.inference_mode():
+                latent, extra = self.system.sample(rgb)
+                maps = [x[0].float().cpu() for x in (*decoded(self.system, latent), extra)]
+        except Exception as error:
+            if not ran_out(error):
+                raise
+            raise OutOfMemory(
+                "out_of_memory", "mini needs about 1 GiB of memory, which is not free.", "Close other programs."
+            ) from error
+        if not all(torch.isfinite(x).all() for x in maps):
+            raise GeoError(
+                "model_not_finite",
+                f"mini returned values that are not numbers in window {number + 1} of {len(self.windows)}.",
+                "Check its weights with geo4d models verify mini.",
+            )
+        points, disparity, direction, moment, extra = maps
+        extra = F.interpolate(extra, scale_factor=STRIDE, mode="bilinear")
+        # A short shot runs to its end and back; each frame counts once.
+        kept, first = np.unique(positions, return_index=True)
+        chosen = first.tolist()
+        return Prediction(
+            positions=kept,
+            width=self.size[0],
+            height=self.size[1],
+            points=_last(points[chosen]),
+            points_weight=torch.exp(-extra[chosen, 0]).numpy(),
+            disparity=disparity[chosen, 0].numpy(),
+            ray_direction=_last(direction[chosen]),
+            ray_moment=_last(moment[chosen]),
+            dynamic=torch.sigmoid(extra[chosen, 1]).numpy(),
+        )
+
+
+def _last(maps: torch.Tensor) -> np.ndarray:
+    """Channels last."""
+    return np.ascontiguousarray(maps.permute(0, 2, 3, 1).numpy())
+
+
+def open_model(request: ModelRequest, progress: Progress) -> MiniModel:
+    """mini with its weights, in float32 everywhere: it is too small to gain from less. Raises BadRequest."""
+    device = choose_device(request.options)
+    model = MiniModel(load(Path(request.options.weights), device), request, device, progress)
+    progress.log(f"mini at {model.size[0]} x {model.size[1]} on {device}")
+    return model
