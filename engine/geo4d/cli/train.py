@@ -12,6 +12,12 @@ def add_arguments(parser) -> None:
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     depth = _task(what, "depth", "the depth network of engine tracks", _depth)
     depth.add_argument("--from", dest="start", metavar="WEIGHTS.onnx", type=Path, help="begin with these weights")
+    mini = _task(what, "mini", "the model mini", _mini)
+    mini.add_argument(
+        "--from", dest="start", metavar="WEIGHTS", type=Path, help="begin with these weights; shipped = the program's"
+    )
+    mini.add_argument("--batch", type=int, default=4, help="windows a step (default 4)")
+    mini.add_argument("--large", action="store_true", help="the larger network, for an accelerator")
     _task(what, "vggt", "the small twin of 4D-VGGT", _vggt)
 
 
@@ -44,6 +50,31 @@ def _begin(arguments):
         raise ModelMissing(
             "package_missing", "Training needs torch, which is not installed.", 'Run: pip install "geo4d[gpu]"'
         ) from error
+    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadRequest("no_device", f"There is no device {arguments.device} here.", "Use --device cpu.")
+    if arguments.minutes <= 0 or arguments.clips < 1:
+        raise BadRequest(
+            "bad_arguments",
+            f"A run of {arguments.minutes:g} minutes on {arguments.clips} clips trains nothing.",
+            "Give --minutes and --clips above 0.",
+        )
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    reporter = reporter_for(arguments.json, STAGES)
+    listen_for_cancel(reporter, watch_stdin=False)
+    return reporter
+
+
+def _depth(arguments) -> None:
+    """Train the depth network: examples first, then the schedule, then FOLDER/depth.onnx and its figures."""
+    reporter = _begin(arguments)
+    from ..training import seeded_files
+    from ..training.depth import validation
+    from ..training.depth.batches import Pool
+    from ..training.depth.examples import make_file
+    from ..training.depth.export import write_onnx
+    from ..training.depth.trainer import TrainSettings, train
+
     examples = arguments.folder / "examples"
     seeded_files.fill(examples, arguments.clips, make_file, reporter, arguments.seed, arguments.workers)
     settings = TrainSettings(
@@ -74,57 +105,6 @@ def _begin(arguments):
     )
 
 
-def _vggt(arguments) -> None:
-    """Train the small twin of 4D-VGGT: clips first, then the schedule, then FOLDER/vggt-mini.safetensors."""
-    reporter = _prepare(arguments)
-    from ..training import window_clips
-    from ..training.loop import LoopSettings, train
-    from ..training.vggt.export import write
-    from ..training.vggt.task import Twin
-    from ..training.vggt.validation import figures
-
-    clips = arguments.folder / "clips"
-    window_clips.fill(clips, arguments.clips, reporter, arguments.seed, arguments.workers)
-    store = window_clips.Store(clips)
-    settings = LoopSettings(
-        arguments.folder,
-        minutes=arguments.minutes,
-        steps=arguments.steps,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-        device=arguments.device,
-    )
-    state = train(Twin(store), settings, reporter)
-    weights = arguments.folder / "vggt-mini.safetensors"
-    found = figures(state.average, store, arguments.device)
-    write(state.average, weights, {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}"})
-    reporter.result({"weights": str(weights), "steps": state.step, **found})
-
-
-def _prepare(arguments):
-    """Check what every training needs and return the reporter. Raises ModelMissing or BadRequest."""
-    try:
-        import torch
-    except ImportError as error:
-        raise ModelMissing(
-            "package_missing", "Training needs torch, which is not installed.", 'Run: pip install "geo4d[gpu]"'
-        ) from error
-    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
-        raise BadRequest("no_device", f"There is no device {arguments.device} here.", "Use --device cpu.")
-    if arguments.minutes <= 0 or arguments.clips < 1:
-        raise BadRequest(
-            "bad_arguments",
-            f"A run of {arguments.minutes:g} minutes on {arguments.clips} clips trains nothing.",
-            "Give --minutes and --clips above 0.",
-        )
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    reporter = reporter_for(arguments.json, STAGES)
-    listen_for_cancel(reporter, watch_stdin=False)
-    return reporter
-    return reporter
-
-
 def _mini(arguments) -> None:
     """Train mini: clips first, then autoencoder and denoiser, then FOLDER/mini.safetensors and its figures."""
     reporter = _begin(arguments)
@@ -149,12 +129,28 @@ def _mini(arguments) -> None:
     reporter.result({"weights": str(weights), **figures})
 
 
-def _depth(arguments) -> None:
-    """Train the depth network: examples first, then the schedule, then FOLDER/depth.onnx and its figures."""
+def _vggt(arguments) -> None:
+    """Train the small twin of 4D-VGGT: clips first, then the schedule, then FOLDER/vggt-mini.safetensors."""
     reporter = _begin(arguments)
-    from ..training import seeded_files
-    from ..training.depth import validation
-    from ..training.depth.batches import Pool
-    from ..training.depth.examples import make_file
-    from ..training.depth.export import write_onnx
-    from ..training.depth.trainer import TrainSettings, train
+    from ..training import window_clips
+    from ..training.loop import LoopSettings, train
+    from ..training.vggt.export import write
+    from ..training.vggt.task import Twin
+    from ..training.vggt.validation import figures
+
+    clips = arguments.folder / "clips"
+    window_clips.fill(clips, arguments.clips, reporter, arguments.seed, arguments.workers)
+    store = window_clips.Store(clips)
+    settings = LoopSettings(
+        arguments.folder,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    state = train(Twin(store), settings, reporter)
+    weights = arguments.folder / "vggt-mini.safetensors"
+    found = figures(state.average, store, arguments.device)
+    write(state.average, weights, {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}"})
+    reporter.result({"weights": str(weights), "steps": state.step, **found})

@@ -10,7 +10,7 @@ from ... import __version__
 from ...progress import Progress, Silent
 from .. import weight_file
 from .checkpoint import CONFIG, read, sizes_of
-from .sizes import Unwritten
+from .sizes import Unwritten, to_config
 
 FORMAT = "vggt-weights-1"
 _READ_BYTES = 1 << 24
@@ -36,14 +36,6 @@ def convert(source: str | Path, output: str | Path, sizes: str | None = None, pr
     if sizes is not None:
         unwritten = Unwritten.from_config(json.loads(sizes))
     found = sizes_of(source, {name: tuple(t.shape) for name, t in tensors.items()}, unwritten)
-    config = {
-        "encoder_heads": found.encoder.heads or None,
-        "spatial_head_options": {"num_heads": found.camera_heads},
-        "cached_layer_indices": list(found.taps),
-        "rope_freq": found.rope_base,
-        "aa_block_size": found.group,
-        "img_size": found.image,
-    }
     digest, total, done = hashlib.sha256(), source.stat().st_size, 0
     with open(source, "rb") as file:
         while part := file.read(_READ_BYTES):
@@ -59,7 +51,7 @@ def convert(source: str | Path, output: str | Path, sizes: str | None = None, pr
         )
     metadata = {
         "format": FORMAT,
-        CONFIG: json.dumps(config),
+        CONFIG: json.dumps(to_config(found)),
         "source": json.dumps([{"file": source.name, "bytes": total, "sha256": sha256}]),
         "converted_by": f"geo4d {__version__}",
     }

@@ -1,7 +1,6 @@
 """The VGGT family behind the one protocol of all windowed models."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,15 +18,8 @@ from .memory import Demand, Plan
 from .network import Network, Output
 from .residence import place
 
-
-@dataclass(frozen=True)
-class Windowing:
-    length: int
-    stride: int
-
-
-# Longer windows agree better within and cost more a frame; an overlap of a quarter holds neighbours together.
-_ORDINARY, _SHORT = Windowing(32, 24), Windowing(12, 9)
+# Frames. Longer windows agree better within and cost more a frame; an overlap of a quarter holds neighbours together.
+_ORDINARY, _SHORT = 32, 12
 _LEAST_FRAMES = 2
 _REFUSED = "could not create a primitive"  # what convolutions on a CPU say where memory has ended
 
@@ -131,8 +123,8 @@ def open_model(request: ModelRequest, progress: Progress) -> Vggt:
     dtype = choose_precision(options, device)
     network = load(options.weights)
     sizes = network.sizes
-    size = working_size(request, sizes.image, sizes.patch)
-    windows = cut(request.frame_count, options)
+    size = images.working_size(request.width, request.height, sizes.image, sizes.patch, options.exact)
+    windows = cut(request.frame_count, options, sizes.frames)
     demand = Demand(sizes, len(windows[0]), *size, dtype.itemsize)
     plan = memory.plan(demand, free_bytes(device), options.low_memory)
     place(network, device, dtype, plan.streamed)
@@ -144,20 +136,13 @@ def open_model(request: ModelRequest, progress: Progress) -> Vggt:
     return Vggt(network, request, size, windows, plan, device, dtype, progress)
 
 
-def working_size(request: ModelRequest, longer: int, patch: int) -> tuple[int, int]:
-    """(w, h) that the network sees. ``exact``: the released loader's, of a shot that is not higher than wide."""
-    if request.options.exact and request.height <= request.width:
-        return longer, max(patch, round(request.height * (longer / request.width) / patch) * patch)
-    return images.working_size(request.width, request.height, longer, patch)
-
-
-def cut(frame_count: int, options: ModelOptions) -> list[np.ndarray]:
-    """Positions of each window; a short shot is one window of its own length."""
-    windowing = _SHORT if options.low_memory else _ORDINARY
-    if frame_count <= windowing.length:
+def cut(frame_count: int, options: ModelOptions, most: int = 32) -> list[np.ndarray]:
+    """Positions of each window of at most ``most`` frames; a short shot is one window of its own length."""
+    length = min(most, _SHORT if options.low_memory else _ORDINARY)
+    if frame_count <= length:
         return [np.arange(frame_count, dtype=np.int64)]
-    stride = windowing.stride if options.stride is None else min(options.stride, windowing.length)
-    return cut_windows(frame_count, windowing.length, max(1, stride))
+    stride = length - length // 4 if options.stride is None else min(options.stride, length)
+    return cut_windows(frame_count, length, max(1, stride))
 
 
 def choose_precision(options: ModelOptions, device: torch.device) -> torch.dtype:

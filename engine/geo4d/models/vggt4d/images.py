@@ -34,12 +34,16 @@ class Placement:
         return out
 
 
-def working_size(width: int, height: int, longer: int = 518, patch: int = PATCH) -> tuple[int, int]:
+def working_size(
+    width: int, height: int, longer: int = 518, patch: int = PATCH, exact: bool = False
+) -> tuple[int, int]:
     """(w, h), multiples of ``patch``, the longer at most ``longer``, whose ratio is near the footage's; uncropped.
 
     The remaining stretch is told by separate focal lengths in x and y. Up to an eighth fewer pixels a side are given
-    for a ratio that fits better.
+    for a ratio that fits better. ``exact``: the released loader's size, of footage that is not higher than wide.
     """
+    if exact and height <= width:
+        return longer, _multiple(height * (longer / width), patch)
     ratio = width / height
     most = max(1, longer // patch)
 
@@ -148,8 +152,8 @@ def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def _multiple(side: float) -> int:
-    return max(PATCH, round(side / PATCH) * PATCH)
+def _multiple(side: float, patch: int = PATCH) -> int:
+    return max(patch, round(side / patch) * patch)
 
 
 def _surround(image: np.ndarray, place: Placement, width: int, height: int) -> tuple[np.ndarray, Placement]:

@@ -54,6 +54,7 @@ class Sizes:
     group: int = 1  # blocks of each kind in a row
     rope_base: float = 100.0
     image: int = 518  # longer side of what it was trained on
+    frames: int = 32  # longest window it is good for
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Unwritten:
     rope_base: float = 100.0
     group: int = 1
     image: int | None = None
+    frames: int = 32
 
     @classmethod
     def from_config(cls, config: Mapping) -> "Unwritten":
@@ -78,7 +80,21 @@ class Unwritten:
             rope_base=float(config.get("rope_freq", 100)),
             group=int(config.get("aa_block_size", 1)),
             image=config.get("img_size"),
+            frames=int(config.get("window_frames", 32)),
         )
+
+
+def to_config(sizes: Sizes) -> dict:
+    """What :meth:`Unwritten.from_config` reads, as plain values."""
+    return {
+        "encoder_heads": sizes.encoder.heads or None,
+        "spatial_head_options": {"num_heads": sizes.camera_heads},
+        "cached_layer_indices": list(sizes.taps),
+        "rope_freq": sizes.rope_base,
+        "aa_block_size": sizes.group,
+        "img_size": sizes.image,
+        "window_frames": sizes.frames,
+    }
 
 
 def infer(shapes: Shapes, unwritten: Unwritten) -> Sizes:
@@ -108,6 +124,7 @@ def infer(shapes: Shapes, unwritten: Unwritten) -> Sizes:
         group=unwritten.group,
         rope_base=unwritten.rope_base,
         image=unwritten.image or (encoder.grid * 14 if encoder.grid else 518),
+        frames=unwritten.frames,
     )
     _check(sizes, head)
     return sizes

@@ -1,0 +1,1 @@
+"""Training of a small network of the VGGT family on procedural scenes."""
