@@ -11,6 +11,7 @@ from ..models.prediction import Prediction
 # The largest weight of a pixel, in units of the window's median: a network's sureness is no proof.
 _MOST = 4.0
 _MOVING = 0.9  # share of a pixel's weight that it loses where the model is sure that it moves
+_FOCAL_RANGE = (0.1, 20.0)  # over the longer side
 _TRUSTED_DISPARITY = 0.05  # below, it says no more than far away
 
 
@@ -31,6 +32,7 @@ class WindowCameras:
     c2w: np.ndarray | None  # (T, 4, 4) float64 in the window's axes
     same_scale: bool  # as the window's points
     focal_ratio: float | None  # focal length over the longer side of the footage
+    focal_ratios: np.ndarray | None = None  # (T,) of each frame, where the lens may zoom and is predicted
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,14 @@ class Picture:
         return np.stack([x, y], axis=-1).astype(np.float32)
 
 
-def window_cameras(prediction: Prediction, picture: Picture) -> WindowCameras:
-    """Cameras from poses where these are predicted, else from ray maps."""
-    c2w, ratio = prediction.c2w, None
+def window_cameras(prediction: Prediction, picture: Picture, zoom: bool = False) -> WindowCameras:
+    """Cameras from poses where these are predicted, else from ray maps; one lens a window but for a ``zoom``."""
+    c2w, ratio, ratios = prediction.c2w, None, None
     if prediction.fx is not None:
-        ratio = _median(prediction.fx) * picture.width / prediction.width / picture.longer
+        unit = picture.width / prediction.width / picture.longer
+        ratio = _median(prediction.fx) * unit
+        if zoom and np.isfinite(prediction.fx).all() and (prediction.fx > 0).all():
+            ratios = np.clip(np.asarray(prediction.fx, dtype=np.float64) * unit, *_FOCAL_RANGE)
     rays = prediction.ray_direction
     if rays is not None:
         if c2w is None and prediction.ray_moment is not None:
@@ -64,11 +69,10 @@ def window_cameras(prediction: Prediction, picture: Picture) -> WindowCameras:
             ratio = _focal_of_rays(rays[0], picture)
     if c2w is not None and not np.isfinite(c2w).all():
         c2w = None
-    if ratio is not None and not (np.isfinite(ratio) and 0.1 < ratio < 20):
-        ratio = None
-    return WindowCameras(
-        None if c2w is None else np.asarray(c2w, dtype=np.float64), prediction.depth is not None, ratio
-    )
+    if ratio is not None and not (np.isfinite(ratio) and _FOCAL_RANGE[0] < ratio < _FOCAL_RANGE[1]):
+        ratio = ratios = None
+    c2w = None if c2w is None else np.asarray(c2w, dtype=np.float64)
+    return WindowCameras(c2w, prediction.depth is not None, ratio, ratios)
 
 
 def window_maps(
@@ -80,7 +84,8 @@ def window_maps(
 ) -> WindowMaps:
     """The window's maps at the pixels ``pick`` = (rows, columns), or at all in reading order.
 
-    Depth becomes points with the window's own cameras, and with ``focal_ratio`` where it predicts no lens.
+    Depth becomes points with the window's own cameras, and with ``focal_ratio`` where that is known, else with the
+    predicted lens.
     """
     frames, height, width = len(prediction), prediction.height, prediction.width
 
@@ -104,9 +109,11 @@ def window_maps(
         depth, sureness = _depth(prediction, disparity, take), prediction.confidence
         if depth is not None and cameras.c2w is not None:
             rows, columns = pick if pick is not None else (x.ravel() for x in np.indices((height, width)))
-            ratio = cameras.focal_ratio or focal_ratio or 1.0
-            xy = picture.positions(rows, columns, height, width) / np.float32(ratio)
-            rays = np.concatenate([xy, np.ones_like(xy[:, :1])], axis=1)
+            ratio = focal_ratio or cameras.focal_ratio or 1.0
+            if not focal_ratio and cameras.focal_ratios is not None:
+                ratio = cameras.focal_ratios[:, None, None]
+            xy = picture.positions(rows, columns, height, width) / np.asarray(ratio, dtype=np.float32)
+            rays = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
             weight = (np.isfinite(depth) & (depth > 0)).astype(np.float32)
             depth = np.where(weight > 0, depth, np.float32(1.0))
             c2w = cameras.c2w.astype(np.float32)

@@ -63,7 +63,7 @@ def align(
     """
     picture = Picture(*footage_size)
     known = None if settings.focal_px is None else settings.focal_px / picture.longer
-    samples = collect(predictions, frame_count, picture, known, progress)
+    samples = collect(predictions, frame_count, picture, known, progress, settings.zoom)
     if not (samples.weight > 0).any():
         raise SolveError(
             "alignment_failed",

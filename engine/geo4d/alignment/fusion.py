@@ -67,7 +67,7 @@ def fuse(
             pick = (y * prediction.height // h, x * prediction.width // w)
             same = (prediction.width, prediction.height) == (w, h)
             window = window_maps(
-                prediction, samples.picture, samples.cameras[g], samples.assumed_focal, None if same else pick
+                prediction, samples.picture, samples.cameras[g], samples.known_focal, None if same else pick
             )
             positions = np.asarray(prediction.positions)
             for t, f in enumerate(positions.tolist()):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry.rotation import mean_rotation
+from ..geometry.rotation import mean_rotation, rotations_from_vectors, vectors_from_rotations
 from ..matchmove.solve import Motion
 from .adjustment import Freedom, Options, adjust
 from .registration import LocalCameras, World
@@ -31,7 +31,7 @@ class Excursion:
 
     whole: float  # by the camera's path
     parallax: float  # by its travel alone, no turn making up for it
-    doubt: float  # by which windows disagree on a frame's camera
+    doubt: float  # by which windows disagree on a frame's camera; without two of them, it and its neighbours
     parallax_doubt: float
 
 
@@ -84,6 +84,10 @@ def excursion(samples: Samples, world: World, spreads: Spreads) -> Excursion:
     whole = _displacement(rays, depth, R, c, R0[None], c0[None])
     parallax = _parallax(rays, depth, R, c, c0[None])
     move, there = deviations(samples, world, spreads)
+    focal = float(np.median(world.focal[posed]))
+    size = focal * float(np.percentile(whole, 95)), focal * float(np.percentile(parallax, 95))
+    if not (there.sum(1) > 1).any():
+        return Excursion(*size, *(focal * doubt for doubt in _unsteadiness(rays, depth, world, posed)))
     doubts, parallax_doubts = [np.zeros(1)], [np.zeros(1)]
     for m in range(samples.window.shape[1]):
         use = there[posed, m]
@@ -92,13 +96,28 @@ def excursion(samples: Samples, world: World, spreads: Spreads) -> Excursion:
             R, c = moved(world.R[f], world.c[f], -move[f, m])
             doubts.append(_displacement(rays[use], depth[use], world.R[f], world.c[f], R, c))
             parallax_doubts.append(_parallax(rays[use], depth[use], world.R[f], world.c[f], c))
-    focal = float(np.median(world.focal[posed]))
     return Excursion(
-        focal * float(np.percentile(whole, 95)),
-        focal * float(np.percentile(parallax, 95)),
+        *size,
         focal * float(np.median(np.concatenate(doubts))),
         focal * float(np.median(np.concatenate(parallax_doubts))),
     )
+
+
+def _unsteadiness(rays, depth, world: World, posed: np.ndarray) -> tuple[float, float]:
+    """How far cameras are off the middle of those before and after, in slopes: by turn and shift, and by parallax.
+
+    Where each frame lies in one window alone, this is all that tells errors from travel: errors of frames have
+    nothing to do with one another, and a camera that travels gets farther than from one frame to the next.
+    """
+    middle = np.flatnonzero((np.diff(posed)[1:] == 1) & (np.diff(posed)[:-1] == 1)) + 1
+    if not len(middle):
+        return 0.0, 0.0
+    f = posed[middle]
+    half = rotations_from_vectors(0.5 * vectors_from_rotations(np.swapaxes(world.R[f - 1], 1, 2) @ world.R[f + 1]))
+    R, c = world.R[f - 1] @ half, 0.5 * (world.c[f - 1] + world.c[f + 1])
+    rays, depth = rays[middle], depth[middle]
+    off = _displacement(rays, depth, world.R[f], world.c[f], R, c), _parallax(rays, depth, world.R[f], world.c[f], c)
+    return tuple(float(np.median(values)) / np.sqrt(1.5) for values in off)
 
 
 def _points(samples: Samples, world: World, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

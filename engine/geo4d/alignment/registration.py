@@ -76,6 +76,13 @@ def first_focal(samples: Samples, known: float | None) -> tuple[np.ndarray, bool
     return np.where(good, estimates, common), True
 
 
+def frame_focals(samples: Samples, g: int, focal: float) -> np.ndarray:
+    """Focal ratio (T,) of a window's frames: as predicted for each where the lens may zoom, else ``focal``."""
+    ratios = samples.cameras[g].focal_ratios
+    known = samples.known_focal is not None or ratios is None
+    return np.full(len(samples.frames[g]), focal) if known else ratios
+
+
 def common_focal(focal: np.ndarray) -> float:
     return float(np.exp(np.median(np.log(focal))))
 
@@ -124,10 +131,11 @@ def local_cameras(samples: Samples, focal: np.ndarray, progress: Progress) -> Lo
     )
     count = len(samples.frames)
     R, c = np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3))
+    lenses = [frame_focals(samples, g, focal[g]) for g in range(count)]
     for g in range(count):
         if len(samples.frames[g]):
             f, m = samples.frames[g][0], samples.slots[g][0]
-            c[g] = _behind(samples.points[f, m], samples.weight[f, m], samples.xy, focal[g])
+            c[g] = _behind(samples.points[f, m], samples.weight[f, m], samples.xy, lenses[g][0])
     for t in range(max((len(f) for f in samples.frames), default=0)):
         there = np.array([g for g in range(count) if t < len(samples.frames[g]) and samples.valid_share[g] > 0])
         if not len(there):
@@ -135,9 +143,10 @@ def local_cameras(samples: Samples, focal: np.ndarray, progress: Progress) -> Lo
         f = np.array([samples.frames[g][t] for g in there])
         m = np.array([samples.slots[g][t] for g in there])
         X, w = samples.points[f, m][:, some], samples.weight[f, m][:, some]
-        found = resect(X, w, xy, focal[there], R[there], c[there], rounds=12 if t == 0 else 6)
+        lens = np.array([lenses[g][t] for g in there])
+        found = resect(X, w, xy, lens, R[there], c[there], rounds=12 if t == 0 else 6)
         for k in np.flatnonzero(found.share < 0.5):
-            _retry(found, k, X[k], w[k], xy, focal[there[k]], samples, there[k], t)
+            _retry(found, k, X[k], w[k], xy, lens[k], samples, there[k], t)
         R[there], c[there] = found.R, found.c
         local.R[f, m], local.c[f, m], local.share[f, m], local.error[f, m] = found.R, found.c, found.share, found.error
         z = camera_points(X, found.R, found.c)[..., 2]
@@ -331,6 +340,9 @@ def chain(
         slots = [m for m, g in enumerate(samples.window[frame]) if g >= 0 and ok[g]]
         if slots:
             _average(world, samples, local, frame, slots)
+    for g in np.flatnonzero(ok):
+        if samples.cameras[g].focal_ratios is not None:
+            world.focal[samples.frames[g]] = frame_focals(samples, g, focal[g])
     return world, loose
 
 

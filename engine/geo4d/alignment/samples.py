@@ -31,7 +31,7 @@ class Samples:
     slots: list[np.ndarray]  # G of (T,) int64: where in M the window lies for its frames
     cameras: list[WindowCameras]
     valid_share: np.ndarray  # (G,) share of pixels with a usable point
-    assumed_focal: float | None  # ratio for windows with depth but no lens
+    known_focal: float | None  # ratio with which depth becomes points; None = as predicted
 
     def __len__(self) -> int:
         return len(self.window)
@@ -41,8 +41,9 @@ def collect(
     predictions: Sequence[Prediction],
     frame_count: int,
     picture: Picture,
-    focal_ratio: float | None,
+    known_focal: float | None,
     progress: Progress,
+    zoom: bool = False,
 ) -> Samples:
     """Sample all windows, each read once."""
     frames, maps, cameras = [], [], []
@@ -58,19 +59,20 @@ def collect(
         here = ((y * prediction.height).astype(int), (x * prediction.width).astype(int))
         if number == 0:
             xy = picture.positions(*here, prediction.height, prediction.width)
-        own = window_cameras(prediction, picture)
-        sampled = window_maps(prediction, picture, own, focal_ratio, here)
+        own = window_cameras(prediction, picture, zoom)
+        sampled = window_maps(prediction, picture, own, known_focal, here)
         positions = np.asarray(prediction.positions, dtype=np.int64)
         inside = (positions >= 0) & (positions < frame_count)
         if not inside.all():
             sampled = _rows(sampled, inside)
-            own = WindowCameras(None if own.c2w is None else own.c2w[inside], own.same_scale, own.focal_ratio)
+            c2w, ratios = (None if v is None else v[inside] for v in (own.c2w, own.focal_ratios))
+            own = WindowCameras(c2w, own.same_scale, own.focal_ratio, ratios)
         frames.append(positions[inside])
         maps.append(sampled)
         cameras.append(own)
         progress.advance("align", number + 1, 2 * len(predictions))
     samples = _arrange(frames, maps, cameras, frame_count, picture, size, (columns, rows), xy)
-    samples.assumed_focal = focal_ratio
+    samples.known_focal = known_focal
     return samples
 
 

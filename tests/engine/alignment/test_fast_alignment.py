@@ -178,19 +178,6 @@ def test_motion_that_the_user_knows_is_obeyed(walk):
     assert aligned.solve.motion == "moving"
 
 
-def test_known_focal_length_is_kept(walk):
-    aligned, _ = run(SimulatedWindows(walk, SIZE), walk, focal_px=900.0)
-    assert np.allclose(aligned.solve.fx, 900.0)
-
-
-def test_zoom():
-    shot = hall_shot(40, SIZE, zoom=True)
-    aligned, _ = run(SimulatedWindows(shot, SIZE), shot, zoom=True)
-    assert np.ptp([lens.fx for lens in shot.lenses]) > 200
-    assert focal_error(aligned, shot) < 0.05
-    assert compare_paths(aligned.solve.c2w, shot.c2w).ate_percent < 3.0
-
-
 def test_what_moves_is_found():
     shot = hall_shot(40, (96, 64))
     aligned, _ = run(SimulatedWindows(shot, (96, 64), replace(Errors(), outliers=0.1)), shot)
