@@ -16,23 +16,26 @@ FRAMES = ((3, 0.2), (4, 0.25), (6, 0.3), (8, 0.25))  # of a window, and how ofte
 
 
 class Twin:
-    """Windows of ``store`` for a network of ``sizes``; one window a step. Raises GeoError ``no_examples``."""
+    """Windows of ``store`` for a network of ``sizes``; one window a step.
+
+    ``frames``: lengths of windows and how often each. Raises GeoError ``no_examples``.
+    """
 
     name = "the small network of the VGGT family"
     version = VERSION
 
-    def __init__(self, store: Store, sizes: Sizes = SIZES):
+    def __init__(self, store: Store, sizes: Sizes = SIZES, frames: tuple[tuple[int, float], ...] = FRAMES):
         if not store.train:
             raise GeoError(
                 "no_examples", f"There are no training clips in {store.folder}.", "Ask for some with --clips N."
             )
-        self.store, self.sizes, self.config = store, sizes, config(sizes)
+        self.store, self.sizes, self.frames, self.config = store, sizes, frames, config(sizes)
 
     def network(self) -> Network:
         return fresh(self.sizes)
 
     def loss(self, network: Network, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        lengths, shares = zip(*FRAMES, strict=True)
+        lengths, shares = zip(*self.frames, strict=True)
         count = int(rng.choice(lengths, p=shares))
         window = self.store.batch(rng, 1, count)
         truth = scene(window, draw_grid(rng), self.sizes.patch)

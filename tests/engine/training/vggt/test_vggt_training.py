@@ -1,0 +1,130 @@
+"""The small twin's training: truth that agrees with itself, a loss that falls, weights that the engine can read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from geo4d.errors import BadRequest, GeoError
+from geo4d.progress import Silent
+
+torch = pytest.importorskip("torch", reason='torch is not installed (pip install "geo4d[gpu]")')
+
+from geo4d.models.vggt4d import pose  # noqa: E402 - needs torch
+from geo4d.models.vggt4d.checkpoint import load  # noqa: E402
+from geo4d.models.vggt4d.network import Output  # noqa: E402
+from geo4d.models.vggt4d.sizes import DenseHead, Encoder  # noqa: E402
+from geo4d.training import window_clips  # noqa: E402
+from geo4d.training.loop import LOG, LoopSettings, train  # noqa: E402
+from geo4d.training.vggt import export, validation  # noqa: E402
+from geo4d.training.vggt.batches import scene  # noqa: E402
+from geo4d.training.vggt.loss import camera_loss, training_loss  # noqa: E402
+from geo4d.training.vggt.network import SIZES, fresh  # noqa: E402
+from geo4d.training.vggt.task import Twin, run  # noqa: E402
+
+TINY = replace(
+    SIZES,
+    width=32,
+    heads=2,
+    hidden=64,
+    encoder=Encoder(width=32, depth=1, heads=2, hidden=64, registers=4, grid=10),
+    camera_heads=2,
+    camera_hidden=32,
+    depth_head=DenseHead(16, (16, 16, 16, 16), 8, 2),
+    point_head=DenseHead(16, (16, 16, 16, 16), 8, 4),
+)
+SEEDS = (1001, 1002, 1020)  # the last is kept for validation
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    for seed in SEEDS:
+        window_clips.make_file(folder / f"{seed:06d}.npz", seed)
+    store = window_clips.Store(folder)
+    assert len(store.train) == 2 and len(store.validation) == 1
+    return store
+
+
+@pytest.mark.parametrize("cells", [(10, 6), (8, 6), (11, 7), (6, 8)])
+def test_depth_and_camera_code_give_the_points(store, cells):
+    """Also of pictures that were cut or stretched."""
+    truth = scene(store.batch(np.random.default_rng(3), 1, 4), cells, 14)
+    height, width = truth.depth.shape[1:]
+    assert (width, height) == (14 * cells[0], 14 * cells[1]) and truth.images.shape == (4, 3, height, width)
+    extrinsics, K = pose.decode(truth.code.double(), height, width)
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    fx, fy = K[:, 0, 0, None, None], K[:, 1, 1, None, None]
+    rays = torch.stack(((x - width / 2) / fx, (y - height / 2) / fy, torch.ones_like(truth.depth)), dim=-1)
+    local = rays * truth.depth[..., None] - extrinsics[:, None, None, :, 3]
+    world = torch.einsum("tji,thwj->thwi", extrinsics[..., :3], local)
+    assert (world - truth.points)[truth.solid].abs().max() < 1e-4
+    assert truth.points[truth.solid].norm(dim=-1).mean() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_truth_costs_less_than_anything_near_it(store):
+    truth = scene(store.batch(np.random.default_rng(1), 1, 3), (10, 6), 14)
+    sure = torch.ones_like(truth.depth)
+    perfect = Output(truth.code.repeat(4, 1, 1), truth.depth, sure, truth.points, sure)
+    best = float(training_loss(perfect, truth)[0])
+    assert best == pytest.approx(0, abs=1e-5)
+    turned = truth.code.repeat(4, 1, 1)
+    turned[..., 3:7] *= -1  # the same rotation
+    assert float(camera_loss(turned, truth.code)) == pytest.approx(0, abs=1e-6)
+    off = truth.code.repeat(4, 1, 1)
+    off[-1, :, 7] += 0.1
+    for changed in (
+        replace(perfect, depth=1.1 * truth.depth),
+        replace(perfect, points=truth.points + 0.1),
+        replace(perfect, codes=off),
+    ):
+        assert float(training_loss(changed, truth)[0]) > best + 0.02
+
+
+def test_loss_falls_and_the_engine_reads_what_was_trained(store, tmp_path):
+    state = train(Twin(store, TINY, ((3, 1.0),)), LoopSettings(tmp_path, steps=100, learning_rate=3e-3), Silent())
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
+    found = validation.figures(state.average, store)
+    assert set(found) == {"abs_rel", "abs_rel_constant", "turn_deg", "turn_deg_still", "ate_percent"}
+    assert all(np.isfinite(value) for value in found.values())
+
+    path = tmp_path / "vggt-mini.safetensors"
+    manifest = export.write(state.average, path, {"steps": "100"})
+    assert manifest["licence"] == "CC0-1.0" and manifest["bytes"] == path.stat().st_size
+    read = load(path)
+    assert read.sizes == TINY and read.spatiotemporal_dense_fusion.alpha.abs().min() > 0
+    images = scene(store.held_out(4)[0], (10, 6), 14).images
+    with torch.inference_mode():
+        a, b = run(state.average, images), run(read.float(), images)
+    assert (a.depth / b.depth - 1).abs().max() < 0.03 and (a.codes - b.codes).abs().max() < 0.02
+
+
+def test_a_state_of_another_size_and_an_empty_store_are_refused(store, tmp_path):
+    settings = LoopSettings(tmp_path, steps=1)
+    train(Twin(store, TINY), settings, Silent())
+    with pytest.raises(BadRequest, match="VGGT family") as caught:
+        train(Twin(store, replace(TINY, hidden=96)), settings, Silent())
+    assert caught.value.code == "checkpoint_version"
+    with pytest.raises(GeoError) as caught:
+        Twin(window_clips.Store(tmp_path / "nothing"))
+    assert caught.value.code == "no_examples"
+
+
+def test_fresh_weights_have_the_shipped_sizes_and_every_part_alive():
+    torch.manual_seed(0)
+    network = fresh()
+    assert 1e6 < sum(p.numel() for p in network.parameters()) < 5e6
+    assert all(p.isfinite().all() for p in network.parameters())
+    with torch.inference_mode():
+        images = torch.rand(4, 3, 84, 140)
+        out, spatial = network(images), network(images, temporal=False)
+    assert (out.depth / spatial.depth - 1).abs().mean() > 1e-3
