@@ -1,8 +1,8 @@
 """Dense depth of every frame from its neighbours and the solved cameras.
 
 Flow to neighbours chosen by parallax, robust triangulation on each pixel's ray, movers by what their flow does
-that no static point could, an edge-aware affine fill of what was not measured, and movers placed by where they
-touch the ground.
+that no static point could, an edge-aware affine fill of what was not measured, movers placed by where they touch
+the ground, the depth network's correction of all that, and at last neighbouring frames brought into agreement.
 """
 
 from collections.abc import Iterator, Set
@@ -14,7 +14,7 @@ from ..footage.shot import Shot
 from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
-from . import dynamic, fusion, ground
+from . import dynamic, fusion, ground, settling
 from .composition import Composition
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
@@ -97,6 +97,7 @@ class DepthMaker:
         self.measured: dict[int, fusion.Measurement] = {}
         self.chosen: dict[int, list[int]] = {}  # neighbours of the frames in ``measured``
         self.features: dict[int, Features] = {}
+        self.maps: dict[int, DepthFrame] = {}  # of single frames, before neighbours are brought into agreement
         self.evidence = collect(tracks, solve, frames.size)
         self.floor = ground.fit_floor(points, frames.c2w) if solve.motion == "moving" else None
 
@@ -109,7 +110,18 @@ class DepthMaker:
         return 1 / (np.percentile(z, 98) * 20), 1 / (np.percentile(z, 2) * 0.25)
 
     def frame(self, i: int) -> DepthFrame:
-        """Depth of frame i."""
+        """Depth of frame i, in agreement with its neighbours'."""
+        # All frames between the first and the last that are asked, in order: each is measured once.
+        wanted = range(max(0, i + min(settling.OFFSETS)), min(len(self.frames.c2w), i + max(settling.OFFSETS) + 1))
+        for past in [j for j in self.maps if j < wanted.start]:
+            del self.maps[past]
+        for j in wanted:
+            if j not in self.maps:
+                self.maps[j] = self.single(j)
+        return settling.settle(i, self.maps, self.frames.c2w, self.frames.lenses)
+
+    def single(self, i: int) -> DepthFrame:
+        """Depth of frame i on its own."""
         composition = self.composition(i)
         if composition is None:
             empty = np.zeros(self.frames.rgb.shape[1:3], dtype=np.float32)

@@ -73,7 +73,7 @@ def test_an_upright_figure_stands_on_its_contact():
 
 
 def test_every_frame_is_measured_once(monkeypatch):
-    from geo4d.multiview import depth, fusion
+    from geo4d.multiview import depth, fusion, settling
 
     class Frames:
         c2w = np.tile(np.eye(4), (40, 1, 1))
@@ -81,12 +81,13 @@ def test_every_frame_is_measured_once(monkeypatch):
         rgb = np.zeros((40, 48, 64, 3), dtype=np.uint8)
 
     maker = depth.DepthMaker.__new__(depth.DepthMaker)
-    maker.frames, maker.measured, maker.chosen, maker.network = Frames(), {}, {}, None
+    maker.frames, maker.measured, maker.chosen, maker.network, maker.maps = Frames(), {}, {}, None, {}
     asked, kept = [], []
     monkeypatch.setattr(depth.DepthMaker, "_measure", lambda self, i: asked.append(i) or measurement(4.0, weight=0.0))
     monkeypatch.setattr(depth.DepthMaker, "_anchor", lambda self, i, d, weight: None)
     for i in range(12, 40):
         maker.frame(i)
         kept.append(len(maker.measured))
-    assert sorted(asked) == list(range(12 + min(fusion.OFFSETS), 40)), "once each"
+    assert sorted(asked) == list(range(12 + min(settling.OFFSETS) + min(fusion.OFFSETS), 40)), "once each"
     assert max(kept) <= max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1, "and not kept for ever"
+    assert len(maker.maps) <= max(settling.OFFSETS) - min(settling.OFFSETS) + 1, "nor are the maps"

@@ -1,0 +1,72 @@
+"""Agreement of neighbouring frames: disturbances that differ from frame to frame go, shape, edges and movers stay."""
+
+import cv2
+import numpy as np
+import pytest
+from geo4d.multiview import settling
+from geo4d.multiview.depth_frame import DepthFrame
+from plane_world import F, H, W, World
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World()
+
+
+def maps_of(world, disturb):
+    """True maps times a factor for each frame and pixel; nothing moves."""
+    still, sure = np.zeros((H, W), np.float32), np.ones((H, W), np.float32)
+    return {i: DepthFrame((world.truth(i)[0] * disturb(i)).astype(np.float32), sure, still) for i in range(F)}
+
+
+def settled(world, maps, i=F // 2):
+    return settling.settle(i, maps, world.c2w, [world.lens] * F)
+
+
+def test_maps_that_agree_stay_as_they_are(world):
+    truth, _ = world.truth(F // 2)
+    got = settled(world, maps_of(world, lambda i: 1.0)).depth
+    off = np.abs(got / truth - 1)
+    assert np.median(off) < 1e-4
+    assert np.mean(off > 0.01) < 0.04, "only the rim of the card may mix"
+
+
+def test_what_differs_from_frame_to_frame_is_averaged(world):
+    """Every other frame is off by 4 % the other way: of seven frames asked five are off one way and two the other."""
+    x = np.linspace(-1, 1, W)[None]
+
+    def disturb(i):
+        return np.exp(0.04 * (-1) ** (i + 1) * (1 + 0.2 * np.sin(3 * x))) * np.ones((H, 1))
+
+    truth, _ = world.truth(F // 2)
+    off = np.log(settled(world, maps_of(world, disturb)).depth / truth)
+    assert np.median(np.abs(off)) == pytest.approx(0.04 * 3 / 7, rel=0.1)
+
+
+def test_movers_and_missing_depth_are_left_alone(world):
+    maps = maps_of(world, lambda i: 1 + 0.02 * (-1) ** i)
+    i = F // 2
+    maps[i].depth[:40] = 0
+    maps[i].dynamic = np.zeros((H, W), np.float32)
+    maps[i].dynamic[:, :100] = 1
+    got = settled(world, maps)
+    np.testing.assert_array_equal(got.depth[:, :100], maps[i].depth[:, :100])
+    assert (got.depth[:40] == 0).all()
+    assert (got.depth[60:, 110:] != maps[i].depth[60:, 110:]).mean() > 0.9
+    assert got.dynamic is maps[i].dynamic and got.confidence is maps[i].confidence
+
+
+def test_an_occluder_keeps_its_depth(world):
+    """The card stands at half the wall's depth: neighbours that see the wall beside it have no say."""
+    truth, card = world.truth(F // 2)
+    inner = cv2.erode(card.astype(np.uint8), np.ones((3, 3))) > 0
+    got = settled(world, maps_of(world, lambda i: 1.0)).depth
+    assert inner.sum() > 500
+    assert np.abs(got / truth - 1)[inner].max() < 0.02
+
+
+def test_a_neighbour_without_depth_has_no_say(world):
+    i = F // 2
+    maps = {k: m for k, m in maps_of(world, lambda k: 1.0 if k == i else 1.05).items() if k in (i, i + 1)}
+    maps[i + 1].depth[:] = 0
+    np.testing.assert_allclose(settled(world, maps).depth, maps[i].depth)
