@@ -6,7 +6,7 @@ Feature maps are (B*T, C, H, W). Parameter names are those of the released check
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .winograd import Conv3x3
+from ..winograd import Conv3x3
 
 
 class TemporalConv(nn.Module):

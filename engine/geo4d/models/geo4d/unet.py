@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..winograd import Conv3x3
 from .attention import ATTENTION, Attention, ContextKV, SpatialTransformer, TemporalTransformer
 from .config import IMAGE_TOKENS, TEXT_TOKENS, UNetConfig
 from .residual import Downsample, ResidualBlock, Upsample
-from .winograd import Conv3x3
 
 
 @dataclass

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..winograd import Conv3x3
 from .config import SCALE_FACTOR, VAEConfig
 from .residual import Upsample
-from .winograd import Conv3x3
 
 _EPS = 1e-6
 

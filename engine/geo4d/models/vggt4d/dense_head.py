@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..winograd import Conv3x3
 from .block import LayerNorm
 from .sizes import DenseHead as Widths
 
@@ -22,8 +23,8 @@ class ResidualUnit(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv1 = Conv3x3(width, width)
+        self.conv2 = Conv3x3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.relu()
@@ -41,7 +42,8 @@ class Refinement(nn.Module):
 
     def forward(self, coarser: Tensor | None, level: Tensor, size: tuple[int, int]) -> Tensor:
         x = level if coarser is None else coarser + self.resConfUnit1(level)
-        return self.out_conv(_enlarge(self.resConfUnit2(x), size))
+        # Enlarging mixes pixels and the convolution channels, so that their order is free: the smaller picture first.
+        return _enlarge(self.out_conv(self.resConfUnit2(x)), size)
 
 
 class Scratch(nn.Module):
@@ -49,9 +51,9 @@ class Scratch(nn.Module):
         super().__init__()
         width, half = sizes.features, sizes.features // 2
         for number, channels in enumerate(sizes.channels, 1):
-            setattr(self, f"layer{number}_rn", nn.Conv2d(channels, width, 3, padding=1, bias=False))
+            setattr(self, f"layer{number}_rn", Conv3x3(channels, width, bias=False))
             setattr(self, f"refinenet{number}", Refinement(width, coarsest=number == 4))
-        self.output_conv1 = nn.Conv2d(width, half, 3, padding=1)
+        self.output_conv1 = Conv3x3(width, half)
         self.output_conv2 = nn.Sequential(
             nn.Conv2d(half, sizes.hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(sizes.hidden, sizes.outputs, 1)
         )

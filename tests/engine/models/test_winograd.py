@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason='torch is not installed (pip install "geo4d[gpu]")')
 
-from geo4d.models.geo4d import winograd  # noqa: E402 - needs torch
+from geo4d.models import winograd  # noqa: E402 - needs torch
 
 torch.set_num_threads(1)
 
@@ -27,6 +27,8 @@ def test_agrees_with_the_plain_convolution(monkeypatch, shape, chunk):
         got = winograd.conv3x3(x.contiguous(memory_format=layout), weight, bias)
         assert got.shape == expected.shape
         assert (got - expected).abs().max() < 3e-5
+        without = winograd.conv3x3(x.contiguous(memory_format=layout), weight, None)
+        assert (without + bias[:, None, None] - expected).abs().max() < 3e-5
 
 
 def test_the_layer_takes_it_where_it_pays_alone():

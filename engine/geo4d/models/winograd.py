@@ -44,7 +44,7 @@ def pays(x: Tensor, out_channels: int) -> bool:
     return min(channels, out_channels) >= _LEAST_CHANNELS and tiles >= _LEAST_TILES and waste <= _MOST_WASTE
 
 
-def conv3x3(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``F.conv2d(x, weight, bias, padding=1)`` for float32 on a CPU; the result has its channels last in memory."""
     n, channels, height, width = x.shape
     out_channels = weight.shape[0]
@@ -75,15 +75,16 @@ def conv3x3(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
             tiles = (_OUTPUT @ product).view(_TILE, _TILE, len(some), k, columns, out_channels)
             target = out[i : i + pictures, row * _TILE : (row + k) * _TILE]
             target = target.view(len(some), k, _TILE, columns, _TILE, out_channels)
-            torch.add(tiles.permute(2, 3, 0, 4, 1, 5), bias, out=target)
+            tiles = tiles.permute(2, 3, 0, 4, 1, 5)
+            target.copy_(tiles) if bias is None else torch.add(tiles, bias, out=target)
     return out[:, :height, :width].permute(0, 3, 1, 2)
 
 
 class Conv3x3(nn.Conv2d):
     """``nn.Conv2d`` of three by three, padded to keep the size, that takes the faster way where there is one."""
 
-    def __init__(self, channels: int, out_channels: int):
-        super().__init__(channels, out_channels, _KERNEL, padding=1)
+    def __init__(self, channels: int, out_channels: int, bias: bool = True):
+        super().__init__(channels, out_channels, _KERNEL, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         # The faster way writes into place, which gradients cannot follow.
