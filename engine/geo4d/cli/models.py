@@ -110,8 +110,16 @@ def _verify(arguments) -> None:
     print(json.dumps(result) if arguments.json else f"{path} is intact (sha256 {manifest['sha256']}).")
 
 
+def _not_shipped(name: str) -> registry.ModelCard:
+    """The card of a model whose weights the user brings and takes away. Raises BadRequest for the others."""
+    card = registry.card(name)
+    if card.shipped:
+        raise BadRequest("model_shipped", f"The weights of {name} come with the program.", "There is nothing to do.")
+    return card
+
+
 def _remove(arguments) -> None:
-    path = registry.weights_path(registry.card(arguments.name).name)
+    path = registry.weights_path(_not_shipped(arguments.name).name)
     if not path.exists():
         raise ModelMissing("weights_missing", f"There are no weights at {path}.", "There is nothing to remove.")
     path.unlink()
@@ -130,7 +138,7 @@ def _download(arguments) -> None:
     from ..models.download import fetch
     from ..models.hub import fetch_from_hub
 
-    card = registry.card(arguments.name)
+    card = _not_shipped(arguments.name)
     given = arguments.sources or [source.url or "" for source in card.sources]
     if not arguments.sources and not all(source.fetchable for source in card.sources):
         wanted = "; ".join(f"{source.name} = {source.where}" for source in card.sources)
@@ -166,7 +174,7 @@ def _download(arguments) -> None:
 
 
 def _convert(arguments) -> None:
-    card = registry.card(arguments.model)
+    card = _not_shipped(arguments.model)
     if arguments.accept_licence:
         licence.accept(card)
     if len(arguments.sources) != len(card.sources):

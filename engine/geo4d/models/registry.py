@@ -57,6 +57,7 @@ class ModelCard:
     bytes_about: int
     runs_on: str
     package: str = ""  # several cards may share one; empty = the model's name
+    shipped: bool = False  # its weights come with the program; it has no sources
 
     @property
     def folder(self) -> str:
@@ -175,4 +176,8 @@ def models_folder() -> Path:
 
 
 def weights_path(name: str) -> Path:
-    return models_folder() / card(name).file
+    """Where the weights of a model lie, or would."""
+    model = card(name)
+    return (
+        Path(__file__).parent / model.folder / "weights" / model.file if model.shipped else models_folder() / model.file
+    )

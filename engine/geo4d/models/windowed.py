@@ -35,6 +35,7 @@ class ModelOptions:
     precision : of the network's weights and arithmetic; geometry is float32 in any case. ``auto`` = half precision
         on an accelerator, float32 on a CPU.
     stride : frames between windows, None = the model's own.
+    steps : of denoising, None = the model's own.
     exact : the released system's quirks as well, for comparing with it.
     low_memory : slower, in as little memory as the model can.
     """
@@ -43,6 +44,7 @@ class ModelOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision = "auto"
     stride: int | None = None
+    steps: int | None = None
     exact: bool = False
     low_memory: bool = False
 

@@ -1,10 +1,12 @@
 """``geo4d models``: what a person and a program are told."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from geo4d.cli.main import main
 from geo4d.errors import EXIT_BAD_REQUEST, EXIT_MODEL_MISSING, EXIT_OK
+from geo4d.models import registry
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +60,12 @@ def test_converting_what_is_no_checkpoint(capsys, tmp_path, empty_folder):
     assert main(["models", "convert", *paths]) == EXIT_BAD_REQUEST
     assert "model.ckpt" in capsys.readouterr().err
     assert not empty_folder.exists()
+
+
+def test_weights_that_come_with_the_program_are_neither_fetched_nor_removed(capsys, monkeypatch):
+    card = replace(registry.GEO4D, shipped=True)
+    monkeypatch.setitem(registry.MODELS, "geo4d", card)
+    assert registry.weights_path("geo4d").parts[-4:] == ("models", "geo4d", "weights", "geo4d.safetensors")
+    for arguments in (["download", "geo4d"], ["remove", "geo4d"], ["convert", "one.ckpt", "two.ckpt"]):
+        assert main(["models", *arguments]) == EXIT_BAD_REQUEST
+        assert "come with the program" in capsys.readouterr().err

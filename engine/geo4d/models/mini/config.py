@@ -18,11 +18,11 @@ RADIUS = 3  # of the correlation, in quarters of the resolution
 class MiniConfig:
     """Widths and depths. The defaults are the shipped weights'; :data:`LARGE` is for training on an accelerator."""
 
-    coder: int = 64  # channels of the autoencoder at a quarter of the resolution
-    features: int = 48  # channels of the picture's features at a quarter of the resolution
-    width: int = 160  # of the transformer
-    heads: int = 5
-    layers: int = 6
+    coder: int = 48  # channels of the autoencoder at a quarter of the resolution
+    features: int = 32  # channels of the picture's features at a quarter of the resolution
+    width: int = 128  # of the transformer
+    heads: int = 4
+    layers: int = 4
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

@@ -14,11 +14,12 @@ from ..device import choose_device, ran_out
 from ..prediction import Prediction
 from ..windowed import STAGE, ModelRequest
 from ..working_size import closest_size
-from .config import FRAMES, STRIDE
+from .config import FRAMES, LATENT_CHANNELS, STRIDE
 from .system import Mini, decoded, load
 
 PIXELS = 160 * 96  # the size it was trained at
 _WINDOW_STRIDE = 4
+_SEED = 123
 
 
 class MiniModel:
@@ -42,7 +43,7 @@ class MiniModel:
         rgb = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].to(self.device).float() / 255
         try:
             with torch.inference_mode():
-                latent, extra = self.system.sample(rgb)
+                latent, extra = self.system.sample(rgb, self.request.options.steps or 1, self._noise(positions))
                 maps = [x[0].float().cpu() for x in (*decoded(self.system, latent), extra)]
         except Exception as error:
             if not ran_out(error):
@@ -72,6 +73,12 @@ class MiniModel:
             ray_moment=_last(moment[chosen]),
             dynamic=torch.sigmoid(extra[chosen, 1]).numpy(),
         )
+
+    def _noise(self, positions: np.ndarray) -> torch.Tensor:
+        """(1, T, 18, h, w): each frame's own, the same in every window that has it."""
+        shape = (LATENT_CHANNELS, self.size[1] // STRIDE, self.size[0] // STRIDE)
+        frames = [np.random.default_rng([_SEED, int(p)]).standard_normal(shape, np.float32) for p in positions]
+        return torch.from_numpy(np.stack(frames))[None].to(self.device)
 
 
 def _last(maps: torch.Tensor) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .config import STRIDE
 
-_POINT_CENTRE, _POINT_SPREAD = 0.65, 0.3
+_POINT_CENTRE, _POINT_SPREAD, _FARTHEST = 0.65, 0.3, 10.0
 _DISPARITY_CENTRE, _DISPARITY_SPREAD, _DISPARITY_MOST = 1.2, 0.8, 6.0
 _RAY_CENTRE, _RAY_SPREAD = 0.9, 0.3
 _MOMENT_SPREAD = 0.15
@@ -56,9 +56,10 @@ def code(points: Tensor, depth: Tensor, rays: Tensor, c2w: Tensor, sky: Tensor) 
 
 
 def code_points(points: Tensor) -> Tensor:
-    """(..., 3, H, W) in units of the mean distance."""
+    """(..., 3, H, W) in units of the mean distance; what is farther than ``_FARTHEST`` is drawn in to it."""
     distance = points.norm(dim=-3, keepdim=True).clamp(min=1e-6)
-    return (points / distance * torch.log1p(distance) - _forward(_POINT_CENTRE, points)) / _POINT_SPREAD
+    compressed = points / distance * torch.log1p(distance.clamp(max=_FARTHEST))
+    return (compressed - _forward(_POINT_CENTRE, points)) / _POINT_SPREAD
 
 
 def decode_points(coded: Tensor) -> Tensor:

@@ -56,13 +56,16 @@ class Mini(nn.Module):
     def sample(self, rgb: Tensor, steps: int = 1, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Clean latents (B, T, 18, h, w) and extra maps from pictures (B, T, 3, H, W) in 0..1.
 
-        One step predicts them from no noise at all, as UniGeo and MotionCrafter do. More begin from ``noise`` and walk
-        the straight line between it and the prediction, deterministically (DDIM on a rectified flow).
+        One step predicts them from no noise at all, as UniGeo and MotionCrafter do. More begin from ``noise``, of the
+        latents' shape, and walk the straight line between it and the prediction, deterministically (DDIM on a
+        rectified flow).
         """
         batch, frames, _, height, width = rgb.shape
         shape = (batch, frames, sum(_SPLIT), height // STRIDE, width // STRIDE)
         seen = self.denoiser.features(rgb)
-        x = torch.zeros(shape, device=rgb.device, dtype=rgb.dtype) if steps == 1 else noise
+        if steps == 1 or noise is None:
+            noise = torch.zeros(shape, device=rgb.device, dtype=rgb.dtype)
+        x = noise
         times = torch.linspace(1.0, 0.0, steps + 1, device=rgb.device, dtype=rgb.dtype)
         for now, after in itertools.pairwise(times):
             clean, extra = self.denoiser(x, seen, now.expand(batch))

@@ -13,6 +13,7 @@ from ...models.mini.system import Mini
 from ..window_clips import Store, Windows
 
 SKY_WEIGHT = 0.3
+CROP = (96, 64)  # pixels (w, h): convolutions need no more
 
 
 def true_maps(windows: Windows) -> Maps:
@@ -36,7 +37,7 @@ class Autoencoding:
         self.store.refresh()
 
     def loss(self, network: nn.Module, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        windows = self.store.batch(rng, self.batch, 2).to(self.device)
+        windows = self.store.batch(rng, 2 * self.batch, 1, CROP).to(self.device)
         maps = true_maps(windows)
         weight = torch.where(windows.sky, SKY_WEIGHT, 1.0)[:, :, None].flatten(0, 1)
         parts, total = {}, 0.0

@@ -13,9 +13,8 @@ from ...models.mini.system import Mini
 from ..window_clips import Store, Windows
 from .autoencoding import SKY_WEIGHT, true_maps
 
-ONE_STEP_SHARE = 0.6  # of the windows that see no noise at all; the others a random share of it
-SMALL_SHARE = 0.6  # of the batches at a smaller size, which cost a third
-SMALL = (96, 64)  # pixels (w, h)
+ONE_STEP_SHARE = 0.7  # of the windows that see no noise at all; the others a random share of it
+SMALL = (96, 64)  # pixels (w, h); such a batch costs a quarter
 SMALL_FRAMES = 6
 _POINT_LOSS, _RAY_LOSS, _MOTION_LOSS = 1.0, 1.0, 0.1
 
@@ -26,7 +25,7 @@ class Denoising:
     name = "mini's denoiser"
     version = VERSION
 
-    def __init__(self, store: Store, system: Mini, device: str, batch: int = 4, small_share: float = SMALL_SHARE):
+    def __init__(self, store: Store, system: Mini, device: str, batch: int = 4, small_share: float = 0.0):
         self.store, self.system, self.device, self.batch = store, system.to(device), device, batch
         self.small_share = small_share
         self.config = asdict(system.config)

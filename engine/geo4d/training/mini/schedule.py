@@ -7,12 +7,14 @@ from ...errors import GeoError
 from ...models.mini.config import LARGE, MiniConfig
 from ...models.mini.system import Mini, load, save
 from ...progress import Progress
-from ..loop import LoopSettings, train
+from ..loop import STATE, LoopSettings, train
 from ..window_clips import Store
 from .autoencoding import Autoencoding
-from .denoising import SMALL_SHARE, Denoising, figures, whiten
+from .denoising import Denoising, figures, whiten
 
-AUTOENCODER_SHARE = 0.12  # of the budget
+AUTOENCODER_SHARE = 0.15  # of the budget
+# The rest of it in parts: share, and how many of its batches are small ones. Coarse shape is learned first.
+DENOISER_PARTS = ((0.5, 1.0), (0.5, 0.4))
 AUTOENCODER_RATE = 2e-3
 WEIGHTS = "mini.safetensors"
 
@@ -25,7 +27,6 @@ class MiniSettings:
     clips: Path
     large: bool = False  # the sizes for an accelerator
     batch: int = 4
-    small_share: float = SMALL_SHARE  # of the batches at the smaller size
     start: Path | None = None  # weights to go on from, whose autoencoder is kept
 
 
@@ -41,18 +42,19 @@ def run(settings: MiniSettings, progress: Progress) -> tuple[Path, dict[str, flo
             "no_examples", f"There are no training clips in {settings.clips}.", "Ask for some with --clips N."
         )
     config = LARGE if settings.large else MiniConfig()
-    begun = folder / "denoiser" / "state.pt"
     system = load(settings.start) if settings.start else Mini(config)
-    share = 0.0
-    if not settings.start:
-        share = 0.0 if begun.exists() else AUTOENCODER_SHARE
+    left = 1.0
+    # Once the denoiser has begun its state holds the autoencoder, which must not change any more.
+    if not settings.start and not (folder / "denoiser" / STATE).exists():
         coder = Autoencoding(store, system.config, loop.device, batch=settings.batch)
-        part = replace(_part(loop, share), folder=folder / "autoencoder", learning_rate=AUTOENCODER_RATE)
+        part = replace(_part(loop, AUTOENCODER_SHARE), folder=folder / "autoencoder", learning_rate=AUTOENCODER_RATE)
         state = train(coder, part, progress)
         system.autoencoder.load_state_dict(state.average.state_dict())
         whiten(system, store, loop.device)
-    task = Denoising(store, system, loop.device, settings.batch, settings.small_share)
-    state = train(task, replace(_part(loop, 1 - share), folder=folder / "denoiser"), progress)
+        left -= AUTOENCODER_SHARE
+    for share, small in DENOISER_PARTS:
+        task = Denoising(store, system, loop.device, settings.batch, small)
+        state = train(task, replace(_part(loop, left * share), folder=folder / "denoiser"), progress)
     found = figures(state.average, store, loop.device) if store.validation else {}
     weights = folder / WEIGHTS
     about = {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}", "clips": str(len(store.train))}
