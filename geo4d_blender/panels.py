@@ -120,6 +120,9 @@ class _SettingsPanel:
         column = layout.column()
         column.active = settings.lens_known
         column.prop(settings, "focal_mm")
+        column = layout.column()
+        column.active = not settings.lens_known
+        column.prop(settings, "lens")
         layout.prop(settings, "sensor_mm")
         layout.prop(settings, "output")
         column = layout.column(heading="Import")

@@ -24,6 +24,16 @@ class GEO4D_PG_settings(bpy.types.PropertyGroup):
     focal_mm: FloatProperty(
         name="Focal Length", description="Focal length in millimetres", default=35.0, min=1.0, max=2000.0
     )
+    lens: EnumProperty(
+        name="Lens",
+        description="Whether the focal length changes within the shot",
+        items=[
+            ("auto", "Automatic", "Zoom only where the footage shows it"),
+            ("fixed", "Fixed", "One focal length for the whole shot"),
+            ("zoom", "Zoom", "A focal length for every frame"),
+        ],
+        default="auto",
+    )
     sensor_mm: FloatProperty(
         name="Sensor Width",
         description="Width of the camera's sensor in millimetres; also used for the imported camera",
@@ -70,6 +80,8 @@ class GEO4D_PG_settings(bpy.types.PropertyGroup):
         arguments = ["--model", self.engine, "--step", str(self.step), "--depth-size", self.depth_size]
         if self.lens_known:
             arguments += ["--focal-mm", f"{self.focal_mm:.6g}", "--sensor-mm", f"{self.sensor_mm:.6g}"]
+        else:
+            arguments += ["--lens", self.lens]
         return arguments
 
     def output_folder(self, footage: footage_source.Footage) -> Path:

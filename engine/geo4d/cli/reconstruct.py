@@ -48,6 +48,12 @@ def add_arguments(parser) -> None:
     lens = parser.add_mutually_exclusive_group()
     lens.add_argument("--focal-px", type=float, help="known focal length in footage pixels")
     lens.add_argument("--focal-mm", type=float, help="known focal length in millimetres, with --sensor-mm")
+    parser.add_argument(
+        "--lens",
+        choices=("auto", "fixed", "zoom"),
+        default="auto",
+        help="whether the focal length changes within the shot (default: as the footage shows)",
+    )
     parser.add_argument("--sensor-mm", type=float, default=36.0, help="sensor width in millimetres (default 36)")
     parser.add_argument("--model", choices=("tracks", *MODELS), default="tracks", help="engine (default tracks)")
     parser.add_argument(
@@ -90,6 +96,7 @@ def run(arguments) -> None:
         step=arguments.step,
         fps=arguments.fps,
         focal_px=_focal_px(arguments),
+        lens=arguments.lens,
         depth_long_side=arguments.depth_size,
         model=arguments.model,
         options=ModelOptions(
@@ -132,6 +139,12 @@ def _check(arguments) -> None:
         (arguments.stride is None or arguments.stride >= 1, "--stride", arguments.stride, "1 or more"),
         (arguments.threads is None or arguments.threads >= 1, "--threads", arguments.threads, "1 or more"),
     )
+    if arguments.lens == "zoom" and (arguments.focal_px or arguments.focal_mm):
+        raise BadRequest(
+            "bad_arguments",
+            "--lens zoom contradicts a known focal length.",
+            "Give --lens zoom alone: the focal length of every frame is then solved for.",
+        )
     for valid, option, value, wanted in rules:
         if not valid:
             raise BadRequest("bad_arguments", f"{option} is {value}.", f"Give {wanted}.")

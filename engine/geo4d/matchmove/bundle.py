@@ -13,7 +13,7 @@ from ..geometry.camera import Intrinsics
 from ..progress import Progress
 
 CHUNK = 128  # tracks eliminated at a time
-ZOOM_SIGMA = 0.001  # change of the change of log focal length from frame to frame that is nothing special
+ZOOM_SIGMA = 0.001  # change of the change of log focal length from frame to frame; heavy-tailed, zooms set in suddenly
 K1_SIGMA = 0.3  # a radial term that the tracks say nothing of stays near 0
 
 
@@ -119,10 +119,21 @@ def _evaluated(bundle: Bundle, loss_px: float, free: Freedom) -> tuple[Bundle, _
         e[known] = np.log(p[known, 2] / bundle.depth[known])
         total += float((_depth_information(bundle)[known] * _soft(e[known], bundle.depth_sigma)).sum())
     if free.zoom:
-        total += float(np.sum(np.diff(np.log(bundle.lens.fx), 2) ** 2)) / ZOOM_SIGMA**2
+        total += zoom_prior(bundle.lens.fx)[0]
     if free.k1:
         total += (bundle.lens.k1 / K1_SIGMA) ** 2
     return replace(bundle, cost=float(pixel.mean())), _Terms(r, e, p, total)
+
+
+def zoom_prior(focal_px: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Cost of a course of focal lengths (F,), its slope (F,) by their logarithms and its curvature (F, F).
+
+    Cauchy losses of the second differences: most frames keep the pace of the zoom, a few begin or end it.
+    """
+    second = np.diff(np.eye(len(focal_px)), 2, axis=0)
+    change = second @ np.log(focal_px)
+    weighted = second / (ZOOM_SIGMA**2 + change**2)[:, None]
+    return float(np.log1p((change / ZOOM_SIGMA) ** 2).sum()), weighted.T @ change, weighted.T @ second
 
 
 def _depth_information(bundle: Bundle) -> np.ndarray:
@@ -222,10 +233,10 @@ class _System:
         g[: F * B] = slope[:, :B].ravel()
         g[F * B :] = slope[:, B:].sum(0)
         if free.zoom:
-            D = np.diff(np.eye(F), 2, axis=0) / ZOOM_SIGMA
             at = np.arange(F) * B + 6
-            A[np.ix_(at, at)] += D.T @ D
-            g[at] += D.T @ (D @ np.log(bundle.lens.fx))
+            _, slope, bend = zoom_prior(bundle.lens.fx)
+            A[np.ix_(at, at)] += bend
+            g[at] += slope
         if free.k1:
             A[-1, -1] += 1 / K1_SIGMA**2
             g[-1] += bundle.lens.k1 / K1_SIGMA**2

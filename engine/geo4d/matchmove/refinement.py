@@ -44,6 +44,7 @@ def refine(
     depth=None,
     fixed_focal: bool = False,
     motion_known: bool = False,
+    zoom: str = "auto",
 ) -> Solve:
     """The solve, adjusted to the tracks; fills ``tracks.static``, ``tracks.xyz`` and ``tracks.error_px``.
 
@@ -56,6 +57,8 @@ def refine(
     fixed_focal : the focal length of ``solve`` is known and stays.
     motion_known : ``solve.motion`` was told from these very tracks; otherwise a camera that the tracks show to
         stand still is held, and one that only turns is solved as such.
+    zoom : "fixed" where the lens is known to keep its focal length, "zoom" where it is known to change, "auto" where
+        the tracks decide.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def refine(
         if not motion_known:
             refined = at_rest(solve, training, fixed_focal, progress)
         if refined is None:
-            refined = adjust_moving(solve, training, depth, fixed_focal, progress)
+            refined = adjust_moving(solve, training, depth, fixed_focal, progress, zoom)
     before = held_out.robust_error(tracks, held, solve.c2w, solve.lenses())
     grown = given
     if refined is not None:
@@ -157,8 +160,13 @@ def all_points(grown: Grown, tracks: Tracks) -> np.ndarray:
     return points_or_directions(t, f, xy, grown.c2w, grown.lens, len(tracks), tracks.working_scale)
 
 
-def adjust_moving(solve: Solve, training: Tracks, depth, fixed_focal: bool, progress: Progress) -> Grown | None:
-    """Cameras and lens adjusted to the training tracks; None where too little agrees to adjust anything."""
+def adjust_moving(
+    solve: Solve, training: Tracks, depth, fixed_focal: bool, progress: Progress, zoom: str = "auto"
+) -> Grown | None:
+    """Cameras and lens adjusted to the training tracks; None where too little agrees to adjust anything.
+
+    ``zoom``: as for :func:`refine`; with "zoom" ``solve.fx`` is where the focal lengths start from.
+    """
     scale = training.working_scale
     t, f, xy = training.track, training.frame, training.xy.astype(np.float64)
     count = len(training)
@@ -173,7 +181,7 @@ def adjust_moving(solve: Solve, training: Tracks, depth, fixed_focal: bool, prog
         seen = np.maximum(np.bincount(t, minlength=count), 1)
         picked &= (np.bincount(t, moving, minlength=count) / seen < 0.8)[t]
     c2w, used = solve.c2w.copy(), None
-    free = Freedom(focal=not fixed_focal, k1=lens.k1 != 0.0)
+    free = Freedom(focal=not fixed_focal, zoom=zoom == "zoom" and not fixed_focal, k1=lens.k1 != 0.0)
     loss = max(LOSS_PX * scale, typical_error(points, training, c2w, lens))
     rounds = 0
     while True:
@@ -196,7 +204,9 @@ def adjust_moving(solve: Solve, training: Tracks, depth, fixed_focal: bool, prog
         if last and rounds >= 2:
             break
         loss = max(LOSS_PX * scale, min(loss / 2.5, typical_error(points, training, c2w, lens)))
-    bundle, free, sigma = settle_lens(bundle, free, loss, float(np.median(solve.fx)), depth is not None, progress)
+    bundle, free, sigma = settle_lens(
+        bundle, free, loss, float(np.median(solve.fx)), depth is not None, zoom == "auto", progress
+    )
     c2w, lens = bundle.c2w, bundle.lens
     points = triangulate(t, f, xy, c2w, lens, count, loss)
     error = reprojection_errors(points, t, f, xy, c2w, lens)
@@ -211,7 +221,7 @@ def adjust_moving(solve: Solve, training: Tracks, depth, fixed_focal: bool, prog
 
 
 def settle_lens(
-    bundle: Bundle, free: Freedom, loss: float, model_focal: float, from_model: bool, progress: Progress
+    bundle: Bundle, free: Freedom, loss: float, model_focal: float, from_model: bool, may_zoom: bool, progress: Progress
 ) -> tuple[Bundle, Freedom, float]:
     """The bundle with the lens that the tracks ask for; what of it is free; relative deviation of the focal length.
 
@@ -224,7 +234,7 @@ def settle_lens(
     plain = adjust_bundle(bundle, progress, free, loss, 10)
     best, chosen = plain, free
     for one, gain in ((replace(free, k1=True), K1_GAIN), (replace(free, zoom=True), ZOOM_GAIN)):
-        if one == free:
+        if one == free or (one.zoom and not (free.zoom or may_zoom)):
             continue
         trial = adjust_bundle(plain, progress, one, loss, 20)
         focal_sigma, k1_sigma = lens_sigma(trial, one, loss)

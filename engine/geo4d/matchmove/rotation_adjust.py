@@ -1,6 +1,7 @@
 """Bundle adjustment of a camera that only turns: rotations, focal length, radial term and point directions.
 
-Gauss-Newton with the directions eliminated (Schur complement), under a Cauchy loss.
+Gauss-Newton with the directions eliminated (Schur complement), under a Cauchy loss. The focal length is one for all
+frames, or one a frame and smooth in time.
 """
 
 from dataclasses import dataclass, replace
@@ -10,16 +11,17 @@ import numpy as np
 
 from ..geometry.camera import Intrinsics, camera_rays
 from ..progress import Progress
+from .bundle import zoom_prior
 
 
 @dataclass
 class Panorama:
-    """Rotations camera-to-world (F, 3, 3), unit directions (N, 3) in the world, one lens."""
+    """Rotations camera-to-world (F, 3, 3), unit directions (N, 3) in the world; one lens, or one a frame."""
 
     rotation: np.ndarray
     direction: np.ndarray
     lens: Intrinsics
-    focal_sigma: float = np.nan  # standard deviation of the focal length, relative
+    focal_sigma: float = np.nan  # standard deviation of the focal length, relative; the median over frames
     cost: float = np.nan  # mean Cauchy cost per observation
 
 
@@ -30,18 +32,19 @@ def turn(v: np.ndarray) -> np.ndarray:
 
 def residuals(panorama: Panorama, track: np.ndarray, frame: np.ndarray, xy: np.ndarray):
     """Projected minus measured pixels (M, 2), infinite behind the camera; camera-space directions (M, 3)."""
-    lens = panorama.lens
+    lens = panorama.lens.at(frame)
     p = np.einsum("mji,mj->mi", panorama.rotation[frame], panorama.direction[track])
     z = np.where(p[:, 2] > 0.05, p[:, 2], np.nan)
     n = p[:, :2] / z[:, None]
     d = n * (1 + lens.k1 * np.sum(n * n, axis=1, keepdims=True))
-    r = d * lens.fx + [lens.cx, lens.cy] - xy
+    r = d * lens.focal + lens.centre - xy
     return np.where(np.isfinite(r), r, np.inf), p
 
 
 def mean_directions(panorama: Panorama, track, frame, xy, count: int, scale_px: float, rounds: int = 4) -> np.ndarray:
     """Unit directions (``count``, 3) by reweighted means of the rays; NaN for tracks without observations."""
-    rays = camera_rays(xy.astype(np.float64), panorama.lens)
+    lens = panorama.lens.at(frame)
+    rays = camera_rays(xy.astype(np.float64), lens)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     rays = np.einsum("mij,mj->mi", panorama.rotation[frame], rays)
     weight = np.ones(len(track))
@@ -50,7 +53,7 @@ def mean_directions(panorama: Panorama, track, frame, xy, count: int, scale_px: 
         total = np.column_stack([np.bincount(track, weight * rays[:, i], minlength=count) for i in range(3)])
         size = np.linalg.norm(total, axis=1, keepdims=True)
         direction = np.where(size > 1e-12, total / np.maximum(size, 1e-12), np.nan)
-        off = np.linalg.norm(rays - direction[track], axis=1) * panorama.lens.fx / scale_px
+        off = np.linalg.norm(rays - direction[track], axis=1) * lens.fx / scale_px
         weight = 1.0 / (1.0 + np.nan_to_num(off, nan=1e3) ** 2)
     return direction
 
@@ -66,15 +69,21 @@ def adjust_rotations(
     progress: Progress,
     iterations: int = 20,
 ) -> Panorama:
-    """Minimise the Cauchy loss of the pixel residuals; returns the better panorama with cost and focal sigma."""
+    """Minimise the Cauchy loss of the pixel residuals; returns the better panorama with cost and focal sigma.
+
+    A panorama with one lens a frame keeps one a frame; its frames are then consecutive ones.
+    """
+
+    def cost(p: Panorama) -> float:
+        course = zoom_prior(p.lens.fx)[0] / len(track) if np.ndim(p.lens.fx) else 0.0
+        return cauchy_cost(residuals(p, track, frame, xy)[0], scale_px) + course
+
     damping = 1e-4
-    best = replace(panorama, cost=cauchy_cost(residuals(panorama, track, frame, xy)[0], scale_px))
+    best = replace(panorama, cost=cost(panorama))
     for iteration in range(iterations):
         progress.advance("tripod", iteration, iterations)
-        step, sigma = _step(best, track, frame, xy, scale_px, focal, k1, damping)
-        trial = _apply(best, step)
-        trial.cost = cauchy_cost(residuals(trial, track, frame, xy)[0], scale_px)
-        trial.focal_sigma = sigma
+        trial = _apply(best, _step(best, track, frame, xy, scale_px, focal, k1, damping))
+        trial.cost = cost(trial)
         if trial.cost < best.cost:
             gain = best.cost - trial.cost
             best, damping = trial, max(damping / 5, 1e-8)
@@ -84,6 +93,7 @@ def adjust_rotations(
             damping *= 10
             if damping > 1e3:
                 break
+    best.focal_sigma = _step(best, track, frame, xy, scale_px, focal, k1, 1e-9, sigma=True)
     return best
 
 
@@ -100,12 +110,16 @@ def _tangents(d: np.ndarray) -> np.ndarray:
     return np.stack([u, np.cross(d, u)], axis=2)
 
 
-def _step(panorama, track, frame, xy, scale_px, focal, k1, damping):
-    """One Gauss-Newton step: (rotation vectors (F, 3), tangents (N, 2), basis, focal, k1) and focal sigma."""
-    lens, F, N = panorama.lens, len(panorama.rotation), len(panorama.direction)
+def _step(panorama, track, frame, xy, scale_px, focal, k1, damping, sigma: bool = False):
+    """One Gauss-Newton step: (rotation vectors (F, 3), tangents (N, 2), basis, log focal, k1); or the focal sigma.
+
+    The change of log focal length is one number, or (F,) where every frame has its own.
+    """
+    F, N, zoom = len(panorama.rotation), len(panorama.direction), np.ndim(panorama.lens.fx) > 0
     r, p = residuals(panorama, track, frame, xy)
     ok = np.isfinite(r[:, 0])
     track, frame, r, p = track[ok], frame[ok], r[ok], p[ok]
+    lens = panorama.lens.at(frame)
     w = np.sqrt(1.0 / (1.0 + np.sum(r * r, axis=1) / scale_px**2))
     z = p[:, 2]
     n = p[:, :2] / z[:, None]
@@ -115,21 +129,30 @@ def _step(panorama, track, frame, xy, scale_px, focal, k1, damping):
     Jn = np.zeros((len(p), 2, 3))
     Jn[:, 0, 0] = Jn[:, 1, 1] = 1 / z
     Jn[:, :, 2] = -n / z[:, None]
-    Jp = lens.fx * (D @ Jn) * w[:, None, None]
+    Jp = lens.focal[..., None] * (D @ Jn) * w[:, None, None]
     cross = np.zeros((len(p), 3, 3))  # -[p]x : how p moves when the camera turns
     cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = p[:, 2], -p[:, 1], p[:, 0]
     cross -= cross.transpose(0, 2, 1)
     Jr = Jp @ cross
     basis = _tangents(np.nan_to_num(panorama.direction, nan=1.0))
     Jd = Jp @ panorama.rotation[frame].transpose(0, 2, 1) @ basis[track]
-    Jl = np.stack([n * (1 + lens.k1 * r2)[:, None] * lens.fx, n * r2[:, None] * lens.fx], axis=2) * w[:, None, None]
+    Jl = np.stack([n * (1 + lens.k1 * r2)[:, None], n * r2[:, None]], axis=2) * (lens.focal * w[:, None])[:, :, None]
     rw = r * w[:, None]
-    size = 3 * F + 2
+    lenses = F if zoom else 1
+    bend = 3 * F + lenses  # where k1 stands, after the focal lengths
+    size = bend + 1
     Jc = np.concatenate([Jr, Jl], axis=2)  # (M, 2, 5)
-    column = np.concatenate([3 * frame[:, None] + np.arange(3), np.tile([3 * F, 3 * F + 1], (len(frame), 1))], axis=1)
+    column = np.column_stack(
+        [3 * frame[:, None] + np.arange(3), 3 * F + (frame if zoom else 0 * frame), np.full(len(frame), bend)]
+    )
     A = np.zeros((size, size))
     np.add.at(A, (column[:, :, None], column[:, None, :]), Jc.transpose(0, 2, 1) @ Jc)
     g = np.bincount(column.ravel(), np.einsum("mij,mi->mj", Jc, rw).ravel(), minlength=size)
+    focals = np.arange(3 * F, bend)
+    if zoom:
+        _, slope, curvature = zoom_prior(panorama.lens.fx)
+        A[np.ix_(focals, focals)] += scale_px**2 * curvature
+        g[focals] += scale_px**2 * slope
     V = np.zeros((N, 2, 2))
     h = np.zeros((N, 2))
     JdJd, Jdr = Jd.transpose(0, 2, 1) @ Jd, np.einsum("mij,mi->mj", Jd, rw)
@@ -153,9 +176,15 @@ def _step(panorama, track, frame, xy, scale_px, focal, k1, damping):
         S -= flat.T @ VE.reshape(-1, size)
         b -= flat.T @ (Vi[start : start + chunk] @ h[start : start + chunk, :, None]).ravel()
     S[:3, :3] += np.eye(3) * 1e12  # the first frame holds the gauge
-    for i, free in ((3 * F, focal), (3 * F + 1, k1)):
-        S[i, i] += 1e-9 if free else 1e18
+    S[focals, focals] += 1e-9 if focal else 1e18
+    S[bend, bend] += 1e-9 if k1 else 1e18
     S[np.arange(size), np.arange(size)] += 1e-9
+    if sigma:
+        if not focal:
+            return 0.0
+        variance = float(np.sum(rw * rw)) / max(1, 2 * len(r) - size - 2 * N)
+        inverse = np.linalg.solve(S, np.eye(size)[:, focals])[focals]
+        return float(np.sqrt(max(np.median(np.diag(inverse)) * variance, 0)))
     x = -np.linalg.solve(S, b)
     # Directions follow: V d = -(h + E x)
     Ex = np.zeros((N, 2))
@@ -163,16 +192,13 @@ def _step(panorama, track, frame, xy, scale_px, focal, k1, damping):
     for i in range(2):
         Ex[:, i] = np.bincount(track, moved[:, i], minlength=N)
     y = -(Vi @ (h + Ex)[..., None])[..., 0]
-    unit = np.zeros(size)
-    unit[3 * F] = 1
-    variance = float(np.sum(rw * rw)) / max(1, 2 * len(r) - size - 2 * N)
-    sigma = float(np.sqrt(max(np.linalg.solve(S, unit)[3 * F] * variance, 0))) if focal else 0.0
-    return (x[: 3 * F].reshape(F, 3), y, basis, x[3 * F], x[3 * F + 1]), sigma
+    log_focal = x[focals] if zoom else x[3 * F]
+    return x[: 3 * F].reshape(F, 3), y, basis, log_focal, x[bend]
 
 
 def _apply(panorama: Panorama, step) -> Panorama:
     w, y, basis, df, dk = step
-    f = panorama.lens.fx * float(np.exp(np.clip(df, -0.3, 0.3)))
+    f = panorama.lens.fx * np.exp(np.clip(df, -0.3, 0.3))
     lens = replace(panorama.lens, fx=f, fy=f, k1=panorama.lens.k1 + float(np.clip(dk, -0.2, 0.2)))
     direction = panorama.direction + np.einsum("nij,nj->ni", basis, np.clip(y, -0.2, 0.2))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)

@@ -76,7 +76,7 @@ def points_or_directions(
     if travelled > 0:
         points = triangulate(track, frame, xy, c2w, lens, count, scale_px)
     flat = ~np.isfinite(points[:, 0])
-    points[flat] = along_rays(track, frame, xy, c2w, lens, count, RADIUS * max(1.0, travelled))[flat]
+    points[flat] = along_rays(track, frame, xy, c2w, lens, count, RADIUS * max(1.0, travelled), scale_px)[flat]
     return points
 
 
@@ -88,17 +88,25 @@ def along_rays(
     lens: Intrinsics,
     count: int,
     distance: float,
+    scale_px: float = 1.0,
+    rounds: int = 4,
 ) -> np.ndarray:
-    """Points (``count``, 3) in the mean direction of each track's rays, ``distance`` from the mean of their cameras."""
-    rays = np.einsum("mij,mj->mi", c2w[frame, :3, :3], camera_rays(xy.astype(np.float64), lens.at(frame)))
+    """Points (``count``, 3) in the direction of each track's rays, ``distance`` from the mean of their cameras.
+
+    The direction is a robust mean: a track that has slipped counts where most of it lies.
+    """
+    lens = lens.at(frame)
+    rays = np.einsum("mij,mj->mi", c2w[frame, :3, :3], camera_rays(xy.astype(np.float64), lens))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    weight = np.ones(len(track))
+    for _ in range(rounds):
+        direction = np.column_stack([np.bincount(track, weight * rays[:, i], minlength=count) for i in range(3)])
+        direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
+        off = np.linalg.norm(rays - direction[track], axis=1) * lens.fx / scale_px
+        weight = 1.0 / (1.0 + off**2)
     size = np.maximum(np.bincount(track, minlength=count), 1)[:, None]
-    mean = [
-        np.column_stack([np.bincount(track, v[:, i], minlength=count) for i in range(3)])
-        for v in (rays, c2w[frame, :3, 3])
-    ]
-    direction = mean[0] / np.maximum(np.linalg.norm(mean[0], axis=1, keepdims=True), 1e-12)
-    points = mean[1] / size + distance * direction
+    centre = np.column_stack([np.bincount(track, c2w[frame, i, 3], minlength=count) for i in range(3)]) / size
+    points = centre + distance * direction
     points[np.bincount(track, minlength=count) == 0] = np.nan
     return points
 

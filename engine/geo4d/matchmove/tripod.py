@@ -99,6 +99,20 @@ def solve_tripod(
     return (*spread(observations, keys, panorama, names, progress), panorama)
 
 
+def zoom_tripod(observations: Observations, rotation: np.ndarray, lens: Intrinsics, progress: Progress) -> Panorama:
+    """Rotations of all frames adjusted together with one focal length each (``lens`` holds (F,) to start from).
+
+    The panorama's directions are those of the tracks that took part, not of all.
+    """
+    tracks = observations.tracks
+    rows = np.flatnonzero(thin(tracks, np.arange(tracks.frame_count), 150)[tracks.track])
+    names, track = np.unique(tracks.track[rows], return_inverse=True)
+    frame, xy, scale = tracks.frame[rows], tracks.xy[rows].astype(np.float64), tracks.working_scale
+    panorama = Panorama(rotation, np.zeros((len(names), 3)), lens)
+    panorama.direction = mean_directions(panorama, track, frame, xy, len(names), scale)
+    return adjusted(panorama, track, frame, xy, scale, True, lens.k1 != 0.0, progress)
+
+
 def adjusted(panorama, track, frame, xy, scale, focal, k1, progress) -> Panorama:
     for loss in (3.0, 1.0):
         # The first round widens the basin; costs of the second are compared.

@@ -110,13 +110,15 @@ def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, p
     tracks solve on their own as well, and the cameras that more of the picture agrees with are taken.
     """
     alone = copy.deepcopy(tracks)
-    solve = refine(aligned.solve, tracks, progress, depth=aligned, fixed_focal=settings.focal_px is not None)
+    solve = refine(
+        aligned.solve, tracks, progress, aligned, fixed_focal=settings.focal_px is not None, zoom=settings.lens
+    )
     explained = solve.statistics["quality"]["explained_share"]
     if explained >= _DOUBTFUL:
         return solve, tracks
     progress.log(f"the model's cameras explain {100 * explained:.0f} % of the tracks: solved from the tracks alone too")
     try:
-        second = solve_checked(alone, progress, settings.focal_px, shot.times)
+        second = solve_checked(alone, progress, settings.focal_px, shot.times, settings.lens)
     except SolveError as error:
         progress.log(f"no cameras from the tracks alone: {error}")
         return solve, tracks

@@ -23,6 +23,7 @@ class Settings:
     step: int = 1
     fps: float | None = None  # for image sequences
     focal_px: float | None = None  # known focal length in footage pixels
+    lens: str = "auto"  # "fixed": one focal length; "zoom": one a frame; "auto": as the footage shows
     depth_long_side: int = 448  # longer side of the depth maps in pixels, 0 = no depth
     model: str = TRACKS
     options: ModelOptions = dataclasses.field(default_factory=ModelOptions)

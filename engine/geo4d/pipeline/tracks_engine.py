@@ -23,7 +23,7 @@ def reconstruct_from_tracks(
     with notebook.timed("solve"):
         solve, solved = work.load("solve", Solve), work.load("solved_tracks", Tracks)
         if solve is None or solved is None:
-            solve = solve_checked(tracks, progress, focal_px=settings.focal_px, times=shot.times)
+            solve = solve_checked(tracks, progress, settings.focal_px, shot.times, settings.lens)
             work.store("solved_tracks", tracks)
             work.store("solve", solve)
         else:

@@ -51,20 +51,22 @@ def room_points(count: int, rng: np.random.Generator) -> np.ndarray:
 
 def make_tracks(
     c2w: np.ndarray,
-    focal: float = 800.0,
+    focal: float | np.ndarray = 800.0,
     k1: float = 0.0,
     points: int = 500,
     movers: int = 0,
     noise_px: float = 0.2,
     slipped: float = 0.05,
     seed: int = 0,
+    lives: int | None = None,
 ) -> tuple[Tracks, np.ndarray]:
     """Tracks of a room and of ``movers`` points that march through it together, and which tracks move (N,) bool.
 
-    ``slipped`` is the share of static tracks that jump by tens of pixels halfway.
+    ``focal`` may be one a frame (F,). ``slipped`` is the share of static tracks that jump by tens of pixels halfway.
+    ``lives``: the tracker loses a point after that many frames and finds it anew, as another track.
     """
     rng = np.random.default_rng(seed)
-    lens = Intrinsics(WIDTH, HEIGHT, focal, focal, WIDTH / 2, HEIGHT / 2, k1)
+    focals = np.broadcast_to(focal, len(c2w))
     still = room_points(points, rng)
     walker = np.array([-2.5, 0.0, 4.0]) + rng.uniform(-0.5, 0.5, (movers, 3)) * [0.8, 2.0, 0.6]
     tracks, frames, xys, moving = [], [], [], []
@@ -72,7 +74,7 @@ def make_tracks(
     for f, pose in enumerate(c2w):
         t = f / (len(c2w) - 1)
         world = np.concatenate([still, walker + np.array([4.5 * t, 0.15 * np.sin(20 * t), 0.8 * np.sin(9 * t)])])
-        xy, z = project(world, pose, lens)
+        xy, z = project(world, pose, Intrinsics(WIDTH, HEIGHT, focals[f], focals[f], WIDTH / 2, HEIGHT / 2, k1))
         xy = xy + rng.normal(0, noise_px, xy.shape)
         inside = (z > 0.2) & (xy[:, 0] > 0) & (xy[:, 0] < WIDTH) & (xy[:, 1] > 0) & (xy[:, 1] < HEIGHT)
         where.append(np.where(inside[:, None], xy, np.nan))
@@ -81,12 +83,14 @@ def make_tracks(
     where[len(c2w) // 2 :, broken] += rng.uniform(15, 60, (int(broken.sum()), 2))
     for point in range(points + movers):
         seen = np.flatnonzero(np.isfinite(where[:, point, 0]))
-        if len(seen) < 2:
-            continue
-        tracks.append(np.full(len(seen), len(moving)))
-        frames.append(seen)
-        xys.append(where[seen, point])
-        moving.append(point >= points)
+        first = int(rng.integers(lives)) if lives else 0  # not all are lost at once
+        for part in np.split(seen, range(first, len(seen), lives or len(c2w))):
+            if len(part) < 2:
+                continue
+            tracks.append(np.full(len(part), len(moving)))
+            frames.append(part)
+            xys.append(where[part, point])
+            moving.append(point >= points)
     return (
         Tracks(
             width=WIDTH,
