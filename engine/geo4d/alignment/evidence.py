@@ -1,6 +1,6 @@
 """What a window says about shape and cameras, brought to one form whichever modalities it holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from ..models.prediction import Prediction
 _MOST = 4.0
 _MOVING = 0.9  # share of a pixel's weight that it loses where the model is sure that it moves
 _FOCAL_RANGE = (0.1, 20.0)  # over the longer side
+_FINITE = 1e12  # what is larger overflows when it is squared, and is no number of use
+_FARTHEST = 1e4  # times the nearest tenth of a window: sky
 _TRUSTED_DISPARITY = 0.05  # below, it says no more than far away
 
 
@@ -33,6 +35,7 @@ class WindowCameras:
     same_scale: bool  # as the window's points
     focal_ratio: float | None  # focal length over the longer side of the footage
     focal_ratios: np.ndarray | None = None  # (T,) of each frame, where the lens may zoom and is predicted
+    lens_assumed: bool = False  # depth becomes points, but nothing is predicted of the lens
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,16 @@ class Picture:
         return np.stack([x, y], axis=-1).astype(np.float32)
 
 
+def within(prediction: Prediction, frame_count: int) -> Prediction:
+    """The prediction without frames beyond the shot's ``frame_count``."""
+    positions = np.asarray(prediction.positions, dtype=np.int64)
+    inside = (positions >= 0) & (positions < frame_count)
+    if inside.all():
+        return prediction
+    maps = {field.name: getattr(prediction, field.name) for field in fields(prediction)}
+    return replace(prediction, **{name: v[inside] for name, v in maps.items() if isinstance(v, np.ndarray)})
+
+
 def window_cameras(prediction: Prediction, picture: Picture, zoom: bool = False) -> WindowCameras:
     """Cameras from poses where these are predicted, else from ray maps; one lens a window but for a ``zoom``."""
     c2w, ratio, ratios = prediction.c2w, None, None
@@ -67,12 +80,12 @@ def window_cameras(prediction: Prediction, picture: Picture, zoom: bool = False)
             c2w = _finite_poses(rays, prediction.ray_moment)
         if ratio is None:
             ratio = _focal_of_rays(rays[0], picture)
-    if c2w is not None and not np.isfinite(c2w).all():
+    if c2w is not None and not (np.abs(c2w) < _FINITE).all():
         c2w = None
     if ratio is not None and not (np.isfinite(ratio) and _FOCAL_RANGE[0] < ratio < _FOCAL_RANGE[1]):
         ratio = ratios = None
     c2w = None if c2w is None else np.asarray(c2w, dtype=np.float64)
-    return WindowCameras(c2w, prediction.depth is not None, ratio, ratios)
+    return WindowCameras(c2w, prediction.depth is not None, ratio, ratios, prediction.points is None and ratio is None)
 
 
 def window_maps(
@@ -99,11 +112,13 @@ def window_maps(
     disparity = None
     if prediction.disparity is not None:
         disparity = take(prediction.disparity)
-        disparity = np.where(np.isfinite(disparity) & (disparity > _TRUSTED_DISPARITY), disparity, np.float32(0.0))
+        trusted = (disparity < _FINITE) & (disparity > _TRUSTED_DISPARITY)
+        disparity = np.where(trusted, disparity, np.float32(0.0))
     points, weight = None, np.zeros((frames, 1), dtype=np.float32)
     if prediction.points is not None:
         points = take(prediction.points)
-        weight = np.isfinite(points).all(axis=-1).astype(np.float32)
+        weight = (np.abs(points) < _FINITE).all(axis=-1).astype(np.float32)
+        weight *= _near_enough(np.where(weight > 0, np.abs(points).max(axis=-1), np.float32(0.0)))
         sureness = prediction.points_weight if prediction.points_weight is not None else prediction.confidence
     else:
         depth, sureness = _depth(prediction, disparity, take), prediction.confidence
@@ -114,7 +129,8 @@ def window_maps(
                 ratio = cameras.focal_ratios[:, None, None]
             xy = picture.positions(rows, columns, height, width) / np.asarray(ratio, dtype=np.float32)
             rays = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
-            weight = (np.isfinite(depth) & (depth > 0)).astype(np.float32)
+            weight = ((depth < _FINITE) & (depth > 0)).astype(np.float32)
+            weight *= _near_enough(np.where(weight > 0, depth, np.float32(0.0)))
             depth = np.where(weight > 0, depth, np.float32(1.0))
             c2w = cameras.c2w.astype(np.float32)
             points = (depth[..., None] * rays) @ c2w[:, :3, :3].transpose(0, 2, 1) + c2w[:, None, :3, 3]
@@ -146,6 +162,14 @@ def _depth(prediction: Prediction, disparity: np.ndarray | None, take) -> np.nda
     return np.where(known, scale / np.maximum(disparity, 1e-6), np.float32(0.0))
 
 
+def _near_enough(distance: np.ndarray) -> np.ndarray:
+    """Which distances (T, P), 0 = none, are not thousands of times farther than the nearest tenth: sky, to networks."""
+    some = distance[distance > 0]
+    if not len(some):
+        return distance > 0
+    return distance < _FARTHEST * np.percentile(some[:: max(1, len(some) // 100_000)], 10)
+
+
 def _relative(sureness: np.ndarray) -> np.ndarray:
     """Any positive sureness as weights of about 1."""
     sureness = np.nan_to_num(sureness.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
@@ -162,14 +186,14 @@ def _focal_of_rays(direction: np.ndarray, picture: Picture) -> float:
     rows, columns = (x.ravel() for x in np.indices((height, width)))
     xy = picture.positions(rows, columns, height, width)
     d = direction.reshape(-1, 3)
-    forward = d[:, 2] > 0.05
+    forward = (d[:, 2] > 0.05) & (np.abs(d) < _FINITE).all(1)
     slope = d[forward, :2] / d[forward, 2:]
     far = np.abs(xy[forward]) > 0.1
     return _median(xy[forward][far] / slope[far]) if far.any() else np.nan
 
 
 def _finite_poses(direction: np.ndarray, moment: np.ndarray) -> np.ndarray | None:
-    if not (np.isfinite(direction).all() and np.isfinite(moment).all()):
+    if not ((np.abs(direction) < _FINITE).all() and (np.abs(moment) < _FINITE).all()):
         return None
     return cameras_from_rays(direction, moment)
 

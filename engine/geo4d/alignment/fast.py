@@ -63,13 +63,9 @@ def align(
     """
     picture = Picture(*footage_size)
     known = None if settings.focal_px is None else settings.focal_px / picture.longer
+    _require(len(predictions) > 0 and frame_count > 0, len(predictions))
     samples = collect(predictions, frame_count, picture, known, progress, settings.zoom)
-    if not (samples.weight > 0).any():
-        raise SolveError(
-            "alignment_failed",
-            f"None of the {len(predictions)} windows holds a usable shape.",
-            "The model's weights may be damaged, or its numbers overflow; try another precision.",
-        )
+    _require((samples.weight > 0).any(), len(predictions))
     first, observed = first_focal(samples, known)
     local = local_cameras(samples, first, progress)
     pairs = register_pairs(samples, local)
@@ -101,16 +97,26 @@ def align(
         "ray_error_px": round(float(spreads.lateral * np.median(world.focal) * picture.longer), 3),
         "depth_disagreement": round(spreads.depth, 5) if agreement else None,
         "frames_interpolated": int((~world.posed).sum()),
+        "focal_assumed": not observed,
         **{name: round(value, 5) for name, value in smoothed.items()},
     }
-    warn(statistics, spreads.lateral, progress)
+    warn(statistics, spreads.lateral, world, progress)
     solve = make_solve(samples, world, motion, picture, maps, dynamic, statistics)
     return Aligned(
         solve, samples.width, samples.height, maps.depth, maps.confidence, dynamic, world.ok, dict(statistics)
     )
 
 
-def warn(statistics: dict, lateral: float, progress: Progress) -> None:
+def _require(usable: bool, count: int) -> None:
+    if not usable:
+        raise SolveError(
+            "alignment_failed",
+            f"None of the {count} windows holds a usable shape.",
+            "The model's weights may be damaged, or its numbers overflow; try another precision.",
+        )
+
+
+def warn(statistics: dict, lateral: float, world: World, progress: Progress) -> None:
     failed, agreement = statistics["windows_failed"], statistics["window_agreement"]
     if failed:
         progress.warn(
@@ -118,6 +124,19 @@ def warn(statistics: dict, lateral: float, progress: Progress) -> None:
             f"{len(failed)} of {statistics['windows']} windows contradict the others and were left out: "
             f"{', '.join(str(g) for g in failed[:20])}.",
             "Frames that only they cover have an interpolated camera and no depth.",
+        )
+    if statistics["frames_interpolated"]:
+        progress.warn(
+            "frames_interpolated",
+            f"{statistics['frames_interpolated']} of {len(world.posed)} frames are in no usable window: "
+            f"{_ranges(np.flatnonzero(~world.posed))}.",
+            "Their camera is interpolated from the frames around, and they have no depth.",
+        )
+    if statistics["focal_assumed"]:
+        progress.warn(
+            "focal_assumed",
+            "No window tells the focal length; that of a usual lens is assumed.",
+            "Enter the focal length, or sensor and lens, if you know them.",
         )
     if statistics["windows_loose"]:
         progress.warn(
@@ -133,6 +152,13 @@ def warn(statistics: dict, lateral: float, progress: Progress) -> None:
             f"The predicted shapes are off the rays of any camera by {statistics['ray_error_px']:.1f} px{share}.",
             "The model does not understand this shot; try another engine or range.",
         )
+
+
+def _ranges(frames: np.ndarray, most: int = 8) -> str:
+    """Numbers as ranges: 3, 7-12."""
+    parts = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+    said = [f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts]
+    return ", ".join(said[:most]) + (" and others" if len(said) > most else "")
 
 
 def interpolate(world: World) -> None:

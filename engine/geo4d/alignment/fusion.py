@@ -9,7 +9,7 @@ import numpy as np
 from ..models.prediction import Prediction
 from ..progress import Progress
 from .disparity import DisparityFits
-from .evidence import WindowMaps, window_maps
+from .evidence import WindowMaps, window_maps, within
 from .registration import World
 from .residuals import Spreads
 from .samples import Samples
@@ -63,16 +63,13 @@ def fuse(
     xy = samples.picture.positions(y, x, h, w)
     for g in range(len(predictions)):
         if world.ok[g]:
-            prediction = predictions[g]
+            prediction = within(predictions[g], F)
             pick = (y * prediction.height // h, x * prediction.width // w)
             same = (prediction.width, prediction.height) == (w, h)
             window = window_maps(
                 prediction, samples.picture, samples.cameras[g], samples.known_focal, None if same else pick
             )
-            positions = np.asarray(prediction.positions)
-            for t, f in enumerate(positions.tolist()):
-                if not 0 <= f < F:
-                    continue
+            for t, f in enumerate(np.asarray(prediction.positions).tolist()):
                 _candidates(waiting.setdefault(f, _Frame()), window, t, g, f, world, xy, spreads, fits)
                 pending[f] -= 1
                 if not pending[f]:

@@ -64,7 +64,7 @@ def first_focal(samples: Samples, known: float | None) -> tuple[np.ndarray, bool
     for g in range(count):
         if samples.cameras[g].focal_ratio is not None:
             estimates[g], sureness[g] = samples.cameras[g].focal_ratio, 1.0
-        elif len(samples.frames[g]) and samples.valid_share[g] > 0:
+        elif len(samples.frames[g]) and samples.valid_share[g] > 0 and not samples.cameras[g].lens_assumed:
             f, m = samples.frames[g][0], samples.slots[g][0]
             estimates[g], sureness[g] = _focal_and_offset(samples.points[f, m], samples.weight[f, m], samples.xy)
     good = np.isfinite(estimates) & (estimates > _FOCAL_RANGE[0]) & (estimates < _FOCAL_RANGE[1]) & (sureness > 0)
@@ -204,16 +204,21 @@ def _ransac(X: np.ndarray, xy: np.ndarray, focal: float):
     # In thousandths of the longer side, as OpenCV's tolerances suit pixels.
     K[:2] *= 1000
     cv2.setRNGSeed(1)
-    found, turn, shift, inliers = cv2.solvePnPRansac(
-        X.astype(np.float64),
-        1000 * xy.astype(np.float64),
-        K,
-        None,
-        iterationsCount=60,
-        reprojectionError=15.0,
-        flags=cv2.SOLVEPNP_SQPNP,
-    )
-    if not found or inliers is None or not (np.isfinite(turn).all() and np.isfinite(shift).all()):
+    try:
+        found, turn, shift, inliers = cv2.solvePnPRansac(
+            X.astype(np.float64),
+            1000 * xy.astype(np.float64),
+            K,
+            None,
+            iterationsCount=60,
+            reprojectionError=15.0,
+            flags=cv2.SOLVEPNP_SQPNP,
+        )
+    except cv2.error:  # points that all lie in one place
+        found = False
+    if not found or inliers is None:
+        return None, None, None, None
+    if not (np.isfinite(turn).all() and np.isfinite(shift).all()):
         return None, None, None, None
     R = cv2.Rodrigues(turn)[0].T
     return (R, -R @ shift[:, 0]), turn, shift, inliers

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..models.prediction import Prediction
 from ..progress import Progress
-from .evidence import Picture, WindowCameras, window_cameras, window_maps
+from .evidence import Picture, WindowCameras, window_cameras, window_maps, within
 
 PIXELS = 1500  # of a frame; maps of up to twice as many are used whole
 
@@ -49,7 +49,7 @@ def collect(
     frames, maps, cameras = [], [], []
     pick = columns = rows = size = None
     for number in range(len(predictions)):
-        prediction = predictions[number]
+        prediction = within(predictions[number], frame_count)
         if pick is None:
             size = (prediction.width, prediction.height)
             columns, rows = grid_size(*size)
@@ -61,13 +61,7 @@ def collect(
             xy = picture.positions(*here, prediction.height, prediction.width)
         own = window_cameras(prediction, picture, zoom)
         sampled = window_maps(prediction, picture, own, known_focal, here)
-        positions = np.asarray(prediction.positions, dtype=np.int64)
-        inside = (positions >= 0) & (positions < frame_count)
-        if not inside.all():
-            sampled = _rows(sampled, inside)
-            c2w, ratios = (None if v is None else v[inside] for v in (own.c2w, own.focal_ratios))
-            own = WindowCameras(c2w, own.same_scale, own.focal_ratio, ratios)
-        frames.append(positions[inside])
+        frames.append(np.asarray(prediction.positions, dtype=np.int64))
         maps.append(sampled)
         cameras.append(own)
         progress.advance("align", number + 1, 2 * len(predictions))
@@ -82,13 +76,6 @@ def grid_size(width: int, height: int) -> tuple[int, int]:
         return width, height
     columns = max(2, round(np.sqrt(PIXELS * width / height)))
     return columns, max(2, round(PIXELS / columns))
-
-
-def _rows(maps, inside):
-    for name, value in vars(maps).items():
-        if value is not None:
-            setattr(maps, name, value[inside])
-    return maps
 
 
 def _arrange(frames, maps, cameras, frame_count, picture, size, grid, xy) -> Samples:
