@@ -151,6 +151,6 @@ def _vggt(arguments) -> None:
     )
     state = train(Twin(store), settings, reporter)
     weights = arguments.folder / "vggt-mini.safetensors"
-    found = figures(state.average, store, arguments.device)
-    write(state.average, weights, {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}"})
+    found = figures(state.average.network, store, arguments.device)
+    write(state.average.network, weights, {"steps": str(state.step), "minutes": f"{state.seconds / 60:.1f}"})
     reporter.result({"weights": str(weights), "steps": state.step, **found})

@@ -28,6 +28,7 @@ class Output:
     points: Tensor | None = None  # (S, H, W, 3)
     points_confidence: Tensor | None = None
     spatial_depth: Tensor | None = None
+    layers: list[Tensor] | None = None  # what the dense heads were given, (S, P, 2C) each
 
 
 class Fusion(nn.Module):
@@ -80,11 +81,13 @@ class Network(nn.Module):
         temporal: bool = True,
         spatial_depth: bool = False,
         dtype: torch.dtype = torch.float32,
+        keep_layers: bool = False,
     ) -> Output:
         """``images`` (S, 3, H, W) float32 in 0..1, sides divisible by the patch.
 
         ``temporal`` False leaves the temporal trunk out, which makes 4D-VGGT the VGGT that it grew from;
-        ``spatial_depth`` computes that depth too. ``dtype`` is of stored layers.
+        ``spatial_depth`` computes that depth too. ``dtype`` is of stored layers, which
+        ``keep_layers`` returns.
         """
         grid = tuple(side // self.sizes.patch for side in images.shape[-2:])
         layers, spatial, camera = self._layers(images, grid, frames_at_once, temporal, spatial_depth, dtype)
@@ -98,6 +101,7 @@ class Network(nn.Module):
             )
         if spatial:
             out.spatial_depth, _ = self._dense(heads.depth_head, dense_head.depth, spatial, grid, frames_at_once)
+        out.layers = layers if keep_layers else None
         return out
 
     def _layers(

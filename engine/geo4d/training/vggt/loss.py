@@ -12,7 +12,7 @@ from torch import Tensor
 from ...models.vggt4d.network import Output
 from .batches import Scene
 
-CAMERA, POINTS, GRADIENT = 3.0, 0.5, 0.5
+CAMERA, POINTS, GRADIENT, FLOW = 3.0, 0.5, 0.5, 0.7
 _ROUND = 0.6  # weight of each round of the camera head against the next
 _TURN = 5.0  # weight of rotations, whose quaternions differ little
 _ANGLES = 2.0
@@ -54,6 +54,12 @@ def camera_loss(codes: Tensor, true: Tensor) -> Tensor:
     each = F.huber_loss(errors, torch.zeros_like(errors), reduction="none", delta=_HUBER) / _HUBER
     shares = _ROUND ** torch.arange(len(codes) - 1, -1, -1, device=codes.device)
     return (each.mean((1, 2)) * shares).sum() / shares.sum()
+
+
+def flow_loss(read: list[Tensor], true: Tensor, share: Tensor) -> Tensor:
+    """Of displacements (S, N, 2) in patches, read off each layer, where the share of a patch (S, N) has one."""
+    errors = [F.huber_loss(flow, true, reduction="none", delta=_HUBER) / _HUBER for flow in read]
+    return FLOW * sum((error.mean(-1) * share).mean() for error in errors)
 
 
 def _confident(error: Tensor, confidence: Tensor, weight: Tensor) -> Tensor:

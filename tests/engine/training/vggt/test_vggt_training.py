@@ -17,10 +17,10 @@ from geo4d.models.vggt4d.sizes import DenseHead, Encoder  # noqa: E402
 from geo4d.training import window_clips  # noqa: E402
 from geo4d.training.loop import LOG, LoopSettings, train  # noqa: E402
 from geo4d.training.vggt import export, validation  # noqa: E402
-from geo4d.training.vggt.batches import scene  # noqa: E402
-from geo4d.training.vggt.loss import camera_loss, training_loss  # noqa: E402
+from geo4d.training.vggt.batches import draw_view, rigid_flow, scene  # noqa: E402
+from geo4d.training.vggt.loss import camera_loss, flow_loss, training_loss  # noqa: E402
 from geo4d.training.vggt.network import SIZES, fresh  # noqa: E402
-from geo4d.training.vggt.task import Twin, run  # noqa: E402
+from geo4d.training.vggt.task import Twin  # noqa: E402
 
 TINY = replace(
     SIZES,
@@ -70,6 +70,34 @@ def test_depth_and_camera_code_give_the_points(store, cells):
     assert truth.points[truth.solid].norm(dim=-1).mean() == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_points_fall_where_the_first_frame_saw_them(store, turned):
+    """Colours agree there, also of cameras that were turned further; displacements of patches say the same."""
+    rng, offs, befores = np.random.default_rng(5), [], []
+    for _ in range(5):
+        windows = store.batch(rng, 1, 4)
+        truth = scene(windows, (10, 6), 14, view=draw_view(rng, windows) if turned else None)
+        height, width = truth.depth.shape[1:]
+        K = pose.decode(truth.code[0], height, width)[1]
+        x, y = (truth.points[..., k] / truth.points[..., 2] * K[k, k] + K[k, 2] for k in (0, 1))
+        place = torch.stack((2 * x / width - 1, 2 * y / height - 1), dim=-1)
+        there = torch.nn.functional.grid_sample(truth.images[:1].expand(4, -1, -1, -1), place, align_corners=False)
+        seen = truth.still & (place.abs() < 1).all(-1)
+        offs.append(float((there - truth.images).abs().mean(1)[seen].mean()))
+        befores.append(float((truth.images[:1] - truth.images).abs().mean(1)[seen].mean()))
+        flow, share = rigid_flow(truth, 14)
+        assert flow.shape == (4, 60, 2) and flow[0].abs().max() < 1e-3
+        assert float(flow_loss([flow, flow], flow, share)) == 0 < float(flow_loss([flow + 0.1], flow, share))
+        middle = flow.unflatten(1, (6, 10))[:, 2, 4]
+        pixels = (truth.still & (truth.points[..., 2] > 0.05))[:, 28:42, 56:70]
+        column = x[:, 28:42, 56:70] - (torch.arange(56, 70) + 0.5)
+        for k in range(4):
+            if pixels[k].any():
+                expected = column[k][pixels[k]].clamp(-56, 56).mean() / 14
+                assert float(middle[k, 0]) == pytest.approx(float(expected), abs=1e-3)
+    assert sum(offs) < (0.5 if turned else 0.8) * sum(befores)
+
+
 def test_the_truth_costs_less_than_anything_near_it(store):
     truth = scene(store.batch(np.random.default_rng(1), 1, 3), (10, 6), 14)
     sure = torch.ones_like(truth.depth)
@@ -93,18 +121,18 @@ def test_loss_falls_and_the_engine_reads_what_was_trained(store, tmp_path):
     state = train(Twin(store, TINY, ((3, 1.0),)), LoopSettings(tmp_path, steps=100, learning_rate=3e-3), Silent())
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
-    found = validation.figures(state.average, store)
+    found = validation.figures(state.average.network, store)
     assert set(found) == {"abs_rel", "abs_rel_constant", "turn_deg", "turn_deg_still", "ate_percent"}
     assert all(np.isfinite(value) for value in found.values())
 
     path = tmp_path / "vggt-mini.safetensors"
-    manifest = export.write(state.average, path, {"steps": "100"})
+    manifest = export.write(state.average.network, path, {"steps": "100"})
     assert manifest["licence"] == "CC0-1.0" and manifest["bytes"] == path.stat().st_size
     read = load(path)
     assert read.sizes == TINY and read.spatiotemporal_dense_fusion.alpha.abs().min() > 0
     images = scene(store.held_out(4)[0], (10, 6), 14).images
     with torch.inference_mode():
-        a, b = run(state.average, images), run(read.float(), images)
+        a, b = state.average.network(images), read.float()(images)
     assert (a.depth / b.depth - 1).abs().max() < 0.03 and (a.codes - b.codes).abs().max() < 0.02
 
 
