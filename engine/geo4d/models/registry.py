@@ -80,76 +80,71 @@ GEO4D = ModelCard(
     runs_on="NVIDIA GPU of 12 GB or more; slowly on a CPU",
 )
 
-VGGT_1B = ModelCard(
-    name="vggt-1b",
+
+def _vggt_card(name: str, source: SourceFile, weights_bytes: int, **terms) -> ModelCard:
+    """One of the VGGT family, which share an engine."""
+    return ModelCard(
+        name=name,
+        sources=(source,),
+        file=f"{name}.safetensors",
+        bytes_about=weights_bytes,
+        runs_on="NVIDIA GPU of 8 GB or more; slowly on a CPU",
+        package="vggt4d",
+        **terms,
+    )
+
+
+def _vggt_source(repository: str, revision: str, gated: bool = False, sha256: str | None = None) -> SourceFile:
+    """VGGT's one file, of the same layout in every repository of its authors."""
+    hub = HubFile(repository, revision, "model.safetensors", gated)
+    address = f"https://huggingface.co/{repository}"
+    return SourceFile(hub.path, address, 5_026_367_224, hub, bytes_exact=5_026_367_224, sha256=sha256)
+
+
+VGGT_1B = _vggt_card(
+    "vggt-1b",
+    _vggt_source(
+        "facebook/VGGT-1B",
+        "860abec7937da0a4c03c41d3c269c366e82abdf9",
+        sha256="f164acf60724910d8fe1578bb499d800850c7bb0948db7555c413f9fbe60467e",
+    ),
+    4_763_000_000,
     title="VGGT-1B, feed-forward cameras, depth and points of all frames at once, 1.26 billion parameters",
     paper="arXiv 2503.11651",
     licence="CC BY-NC 4.0",
     commercial_use=False,
     licence_note="No commercial use of the weights; vggt-1b-commercial is the same network with weights that allow it.",
-    sources=(
-        SourceFile(
-            "model.safetensors",
-            "https://huggingface.co/facebook/VGGT-1B",
-            5_026_367_224,
-            hub=HubFile("facebook/VGGT-1B", "860abec7937da0a4c03c41d3c269c366e82abdf9", "model.safetensors"),
-            bytes_exact=5_026_367_224,
-            sha256="f164acf60724910d8fe1578bb499d800850c7bb0948db7555c413f9fbe60467e",
-        ),
-    ),
-    file="vggt-1b.safetensors",
-    bytes_about=4_763_000_000,
-    runs_on="NVIDIA GPU of 8 GB or more; slowly on a CPU",
-    package="vggt4d",
 )
 
-VGGT_1B_COMMERCIAL = ModelCard(
-    name="vggt-1b-commercial",
+VGGT_1B_COMMERCIAL = _vggt_card(
+    "vggt-1b-commercial",
+    # Its hash is known from one third party alone, so it is compared after the fact; see vggt4d.convert.
+    _vggt_source("facebook/VGGT-1B-Commercial", "ebb29a532abe92960eeb6903a5530f16990ef4ab", gated=True),
+    4_763_000_000,
     title="VGGT-1B-Commercial, as VGGT-1B with weights for commercial use",
     paper="arXiv 2503.11651",
     licence="VGGT License v1",
     commercial_use=True,
     licence_note="Commercial use is allowed under its acceptable-use policy, which excludes military use among others; "
     "the authors want a form with name and affiliation before the download.",
-    sources=(
-        SourceFile(
-            "model.safetensors",
-            "https://huggingface.co/facebook/VGGT-1B-Commercial",
-            5_026_367_224,
-            hub=HubFile(
-                "facebook/VGGT-1B-Commercial", "ebb29a532abe92960eeb6903a5530f16990ef4ab", "model.safetensors", True
-            ),
-            bytes_exact=5_026_367_224,
-            # Its hash is known from one third party alone, so it is compared after the fact; see vggt4d.convert.
-        ),
-    ),
-    file="vggt-1b-commercial.safetensors",
-    bytes_about=4_763_000_000,
-    runs_on="NVIDIA GPU of 8 GB or more; slowly on a CPU",
-    package="vggt4d",
 )
 
-VGGT_4D = ModelCard(
-    name="4d-vggt",
+VGGT_4D = _vggt_card(
+    "4d-vggt",
+    SourceFile(
+        "4d-vggt-geometry-v1.pt",
+        "https://huggingface.co/Aurora03/4D-VGGT-models",
+        7_215_706_998,
+        # No commit of the release is known; size and hash come from one third party.
+        hub=HubFile("Aurora03/4D-VGGT-models", "main", "4d-vggt-geometry-v1.pt"),
+    ),
+    7_215_000_000,
     title="4D-VGGT geometry v1, VGGT with a second trunk over time, 1.80 billion parameters",
     paper="4D-VGGT, release version-1.0",
     licence="MIT as declared",
     commercial_use=False,
     licence_note="Commercial use is doubtful: it is declared MIT, but the weights grew from VGGT's, whose licences do "
     "not allow that (CC BY-NC 4.0, or derivatives under the VGGT License alone); for research until the authors say.",
-    sources=(
-        SourceFile(
-            "4d-vggt-geometry-v1.pt",
-            "https://huggingface.co/Aurora03/4D-VGGT-models",
-            7_215_706_998,
-            # No commit of the release is known; size and hash come from one third party.
-            hub=HubFile("Aurora03/4D-VGGT-models", "main", "4d-vggt-geometry-v1.pt"),
-        ),
-    ),
-    file="4d-vggt.safetensors",
-    bytes_about=7_215_000_000,
-    runs_on="NVIDIA GPU of 8 GB or more; slowly on a CPU",
-    package="vggt4d",
 )
 
 MODELS = {card.name: card for card in (GEO4D, VGGT_4D, VGGT_1B_COMMERCIAL, VGGT_1B)}
