@@ -67,6 +67,7 @@ def add_arguments(parser) -> None:
         help="of a model's network; geometry is float32 in any case",
     )
     parser.add_argument("--stride", type=int, help="frames between a model's windows (default: the model's own)")
+    parser.add_argument("--steps", type=int, help="of denoising, for model mini (default 1: the prediction itself)")
     parser.add_argument("--exact", action="store_true", help="run a model as it was released, quirks included")
     parser.add_argument("--low-memory", action="store_true", help="run a model slower, in as little memory as it can")
     parser.add_argument("--depth-size", type=int, default=448, help="longer side of the depth maps, 0 for none")
@@ -104,6 +105,7 @@ def run(arguments) -> None:
             device=arguments.device,
             precision=arguments.precision,
             stride=arguments.stride,
+            steps=arguments.steps,
             exact=arguments.exact,
             low_memory=arguments.low_memory,
         ),
@@ -137,6 +139,7 @@ def _check(arguments) -> None:
             "0, or 64 to 4096",
         ),
         (arguments.stride is None or arguments.stride >= 1, "--stride", arguments.stride, "1 or more"),
+        (arguments.steps is None or 1 <= arguments.steps <= 100, "--steps", arguments.steps, "1 to 100"),
         (arguments.threads is None or arguments.threads >= 1, "--threads", arguments.threads, "1 or more"),
     )
     if arguments.lens == "zoom" and (arguments.focal_px or arguments.focal_mm):

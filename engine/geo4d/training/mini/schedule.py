@@ -14,7 +14,7 @@ from .denoising import Denoising, figures, whiten
 
 AUTOENCODER_SHARE = 0.15  # of the budget
 # The rest of it in parts: share, and how many of its batches are small ones. Coarse shape is learned first.
-DENOISER_PARTS = ((0.5, 1.0), (0.5, 0.4))
+DENOISER_PARTS = ((0.6, 1.0), (0.4, 0.5))
 AUTOENCODER_RATE = 2e-3
 WEIGHTS = "mini.safetensors"
 
