@@ -2,13 +2,16 @@
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from ..errors import BadRequest
 from .windowed import ModelOptions
 
+T = TypeVar("T")
 _SPARE = 8 << 30  # taken as free on a system that has no figure for it
 
 
@@ -29,14 +32,40 @@ def size_text(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:.0f} MiB"
 
 
+# What a CPU's allocator and convolutions say, which have no error type of their own for it.
+_CPU_COMPLAINTS = (
+    "can't allocate memory",
+    "not enough memory",
+    "could not create a memory",
+    "could not create a primitive",
+    "bad_alloc",
+)
+
+
 def ran_out(error: BaseException) -> bool:
-    """Whether ``error`` says that memory has ended; on a CPU the allocator has no error type of its own."""
+    """Whether ``error`` says that memory has ended."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_COMPLAINTS)
 
 
-_CPU_COMPLAINTS = ("can't allocate memory", "not enough memory", "could not create a memory", "bad_alloc")
+def until_it_fits(attempt: Callable[[], T], shrink: Callable[[], bool], device: torch.device) -> T | None:
+    """What ``attempt`` returns. Each time that memory ends, ``shrink`` makes the next one smaller, or raises.
+
+    None once ``shrink`` returns False, for callers that must begin otherwise.
+    """
+    while True:
+        try:
+            return attempt()
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        # Outside the handler, whose error holds on to every tensor of the failed attempt.
+        go_on = shrink()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        if not go_on:
+            return None
 
 
 def free_bytes(device: torch.device) -> int:

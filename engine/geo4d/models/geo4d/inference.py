@@ -151,26 +151,19 @@ class Inference:
 
     def _or_smaller(self, attempt: Callable, smaller: Callable[[Plan], Plan | None], too_many: Callable[[], bool]):
         """What ``attempt`` returns; where memory ends the plan is cut until it fits, None once ``too_many`` holds."""
-        while True:
-            try:
-                return attempt()
-            except Exception as error:
-                if not device.ran_out(error):
-                    raise
-                failed = error
-            # Outside the handler, whose error holds on to every tensor of the failed attempt.
-            cut, free = smaller(self.plan), device.free_bytes(self.system.device)
+
+        def shrink() -> bool:
+            cut = smaller(self.plan)
             if cut is None:
-                raise memory.too_little(self.plan.demand, free, tried=True) from failed
-            del failed
+                free = device.free_bytes(self.system.device)
+                raise memory.too_little(self.plan.demand, free, tried=True)
             self.plan = cut
             if self.plan.streamed:
                 self.system.stream()
-            if self.system.device.type == "cuda":
-                torch.cuda.empty_cache()
             self.progress.log(f"out of memory; going on with {self.plan}")
-            if too_many():
-                return None
+            return not too_many()
+
+        return device.until_it_fits(attempt, shrink, self.system.device)
 
     def _noise(self, positions: np.ndarray) -> Noise:
         width, height = (length // LATENT_STRIDE for length in self.size)

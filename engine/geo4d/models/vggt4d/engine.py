@@ -9,7 +9,7 @@ from torch import Tensor
 from ...errors import BadRequest, GeoError
 from ...progress import Progress
 from ...windows import cut_windows
-from ..device import choose_device, free_bytes, ran_out
+from ..device import choose_device, free_bytes, until_it_fits
 from ..prediction import Prediction
 from ..windowed import STAGE, ModelOptions, ModelRequest
 from . import images, memory, motion, pose
@@ -21,7 +21,6 @@ from .residence import place
 # Frames. Longer windows agree better within and cost more a frame; an overlap of a quarter holds neighbours together.
 _ORDINARY, _SHORT = 32, 12
 _LEAST_FRAMES = 2
-_REFUSED = "could not create a primitive"  # what convolutions on a CPU say where memory has ended
 
 
 class Vggt:
@@ -84,30 +83,29 @@ class Vggt:
     @torch.inference_mode()
     def _forward(self, pictures: Tensor) -> Output:
         """All maps on the CPU; with less at a time where memory ends."""
-        while True:
-            try:
-                out = self.network(
-                    pictures.to(self.device),
-                    self.plan.frames_at_once,
-                    spatial_depth=self.network.sizes.window > 0,
-                    dtype=self.dtype,
-                )
-                return Output(**{name: None if x is None else x.float().cpu() for name, x in vars(out).items()})
-            except Exception as error:
-                if not ran_out(error) and _REFUSED not in str(error):
-                    raise
-            # Outside the handler, whose error holds on to every tensor of the failed attempt.
-            cut, free = self.plan.smaller(), free_bytes(self.device)
+
+        def attempt() -> Output:
+            out = self.network(
+                pictures.to(self.device),
+                self.plan.frames_at_once,
+                spatial_depth=self.network.sizes.window > 0,
+                dtype=self.dtype,
+            )
+            return Output(**{name: None if x is None else x.float().cpu() for name, x in vars(out).items()})
+
+        def shrink() -> bool:
+            cut = self.plan.smaller()
             if cut is None:
-                raise memory.too_little(self.plan.demand, free)
+                raise memory.too_little(self.plan.demand, free_bytes(self.device))
             if cut.streamed and not self.plan.streamed:
                 self.network = None  # its copies of the weights go before the file is opened again
                 self.network = load(self.request.options.weights)
                 place(self.network, self.device, self.dtype, streamed=True)
             self.plan = cut
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
             self.progress.log(f"out of memory; going on with {self.plan}")
+            return True
+
+        return until_it_fits(attempt, shrink, self.device)
 
 
 def open_model(request: ModelRequest, progress: Progress) -> Vggt:
