@@ -10,7 +10,7 @@ from ..geometry.camera import Intrinsics
 from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
-from .agreement import depth_factors
+from .agreement import correct_depth
 from .depth_frame import DepthFrame
 from .working_frames import undistortion_map
 
@@ -28,11 +28,11 @@ def predicted_depth(
     maps: DepthMaps, solve: Solve, tracks: Tracks, size: tuple[int, int], progress: Progress, have: Set[int]
 ) -> Iterator[tuple[int, DepthFrame]]:
     """(position, DepthFrame) at ``size`` = (w, h) of every frame not in ``have``, in the refined solve's world."""
-    factors = depth_factors(maps, solve, tracks)
+    correction = correct_depth(maps, solve, tracks)
     for position in range(len(solve)):
         if position not in have:
             frame = maps.frame(position)
-            frame.depth = frame.depth * np.float32(factors[position])
+            frame.depth = correction.apply(frame.depth, position)
             yield position, to_pinhole(frame, solve.lens(position), size)
         progress.advance("depth", position + 1, len(solve))
 
