@@ -14,7 +14,7 @@ from ..window_clips import Windows
 GRIDS = (((10, 6), 0.55), ((11, 6), 0.2), ((11, 7), 0.05), ((10, 7), 0.1), ((8, 6), 0.1))
 _STRETCH = 1.2  # more than that of a side is cut off instead
 _FARTHEST = 30.0  # in units of the mean distance
-_ZOOM = 1.1, 1.5  # into the picture, which leaves room to look about in it
+_ZOOM = 1.04, 1.25  # into the picture, which leaves room to look about in it
 _ROLL = 0.05  # radians
 
 

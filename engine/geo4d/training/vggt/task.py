@@ -12,7 +12,7 @@ from .loss import flow_loss, training_loss
 from .network import SIZES, VERSION, config, fresh
 
 FRAMES = ((2, 0.2), (3, 0.2), (4, 0.25), (6, 0.2), (8, 0.15))  # of a window, and how often
-TURNED = 0.6  # share of the windows whose cameras are turned further
+TURNED = 0.5  # share of the windows whose cameras are turned further
 SPATIAL_ALONE = 0.6  # share of the steps without the temporal trunk, which cost half
 
 
