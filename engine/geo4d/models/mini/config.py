@@ -10,8 +10,7 @@ STRIDE = 8  # pixels a latent cell
 POINT_CHANNELS, DISPARITY_CHANNELS, RAY_CHANNELS = 8, 4, 6
 LATENT_CHANNELS = POINT_CHANNELS + DISPARITY_CHANNELS + RAY_CHANNELS
 FRAMES = 8  # a window
-NEIGHBOURS = (-2, -1, 1, 2)  # frames that each frame is correlated with
-RADIUS = 3  # of the correlation, in quarters of the resolution
+NEIGHBOURS = (-2, -1, 1, 2)  # frames that each frame is matched with, beside the first
 
 
 @dataclass(frozen=True)

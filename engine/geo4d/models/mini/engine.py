@@ -9,13 +9,13 @@ import torch.nn.functional as F
 
 from ...errors import GeoError, OutOfMemory
 from ...progress import Progress
-from ...windows import cut_windows
 from ..device import choose_device, ran_out
 from ..prediction import Prediction
 from ..windowed import STAGE, ModelRequest
 from ..working_size import closest_size
 from .config import FRAMES, LATENT_CHANNELS, STRIDE
 from .system import Mini, decoded, load
+from .windowing import spread_windows
 
 PIXELS = 160 * 96  # the size it was trained at
 _WINDOW_STRIDE = 4
@@ -29,7 +29,7 @@ class MiniModel:
         self.system, self.request, self.device, self.progress = system, request, device, progress
         self.size = closest_size(request.width, request.height, PIXELS, STRIDE)
         stride = min(request.options.stride or _WINDOW_STRIDE, FRAMES)
-        self.windows = cut_windows(request.frame_count, FRAMES, stride)
+        self.windows = spread_windows(request.frame_count, request.fps, stride)
 
     def run(self, finished: frozenset[int] = frozenset()) -> Iterator[tuple[int, Prediction]]:
         for number, positions in enumerate(self.windows):

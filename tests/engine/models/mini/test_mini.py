@@ -15,8 +15,9 @@ pytest.importorskip("safetensors", reason='safetensors is not installed (pip ins
 from geo4d.models.mini import modalities  # noqa: E402 - needs torch
 from geo4d.models.mini.config import LARGE, MiniConfig  # noqa: E402
 from geo4d.models.mini.engine import open_model  # noqa: E402
-from geo4d.models.mini.features import correlation  # noqa: E402
+from geo4d.models.mini.motion import motion_fields  # noqa: E402
 from geo4d.models.mini.system import Mini, load, save  # noqa: E402
+from geo4d.models.mini.windowing import spread_windows  # noqa: E402
 from geo4d.training.scenes import make_clips  # noqa: E402
 from geo4d.training.window_clips import Windows  # noqa: E402
 
@@ -76,12 +77,34 @@ def test_coded_rays_hold_the_cameras(windows):
     assert np.allclose(poses[:, :3, 3] * float(unit), windows.c2w[0, :, :3, 3], atol=2e-3)
 
 
-def test_correlation_finds_the_shift():
-    draw = torch.Generator().manual_seed(1)
-    a = torch.nn.functional.normalize(torch.randn(1, 1, 16, 12, 12, generator=draw), dim=2)
-    b = torch.roll(a, (2, -1), dims=(3, 4))  # what is at (y, x) in a lies at (y + 2, x - 1) in b
-    found = correlation(a, b)[0, 0, :, 4:-4, 4:-4].argmax(0)
-    assert (found == (2 + 3) * 7 + (-1 + 3)).all()
+def test_motion_fields_find_the_shift():
+    import cv2
+
+    wide = cv2.GaussianBlur(np.random.default_rng(0).random((64, 120), dtype=np.float32), (0, 0), 2.0)
+    wide = (wide - wide.min()) / np.ptp(wide)
+    frames = [wide[:, 12 + 3 * t : 108 + 3 * t] for t in range(3)]  # what is at x lies at x - 3 in the next frame
+    rgb = torch.from_numpy(np.stack(frames))[None, :, None].expand(1, 3, 3, 64, 96)
+    fields = motion_fields(rgb)[0].unflatten(1, (5, 3))[..., 2:-2, 4:-4]
+    across = fields[:, :, 0].median(-1).values.median(-1).values * 0.05 * 48  # (T, neighbour), pixels
+    wanted = torch.tensor([[0, 0, -3, -6, 0], [0, 3, -3, 0, 3], [6, 3, 0, 0, 6]])
+    assert torch.allclose(across, wanted.float(), atol=0.5)
+    assert fields[:, :, 1].abs().mean() < 0.1 and fields[:, :, 2].mean() < 0.3
+
+
+@pytest.mark.parametrize("fps", [8, 24, 30, 60])
+@pytest.mark.parametrize("count", [1, 7, 8, 16, 23, 48, 61])
+@pytest.mark.parametrize("stride", [1, 4, 8])
+def test_windows_cover_every_shot_and_hang_together(fps, count, stride):
+    windows = spread_windows(count, fps, stride)
+    assert all(w.shape == (8,) and w.dtype == np.int64 and w.min() >= 0 and w.max() < count for w in windows)
+    assert set(np.concatenate(windows).tolist()) == set(range(count))
+    seen = set(windows[0].tolist())
+    for window in windows[1:] if stride <= 4 else []:
+        assert seen & set(window.tolist())
+        seen |= set(window.tolist())
+    if count >= 48 and stride == 4:
+        apart = np.median([np.median(np.diff(w)) for w in windows])
+        assert apart == {8: 1, 24: 2, 30: 2, 60: 3}[fps]
 
 
 def test_one_step_repeats_itself_and_more_steps_walk_to_their_prediction(system, windows):
