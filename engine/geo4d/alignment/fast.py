@@ -18,6 +18,7 @@ from .disparity import fit_disparity
 from .dynamic import find_dynamic
 from .evidence import Picture
 from .fusion import Maps, fuse
+from .loops import close_loops
 from .motion import hold, recognise
 from .registration import World, chain, first_focal, judge, local_cameras, register_pairs
 from .residuals import window_depths
@@ -81,6 +82,9 @@ def align(
         motion = settings.motion
         if motion != "moving":
             world, spreads = hold(samples, world, local, motion, options)
+    loops = 0
+    if motion == "moving":
+        world, loops = close_loops(samples, world, spreads)
     normalise(samples, world)
     interpolate(world)
     smoothed = {} if motion == "static" else smooth_path(samples, world, spreads, places=motion == "moving")
@@ -98,6 +102,7 @@ def align(
         "depth_disagreement": round(spreads.depth, 5) if agreement else None,
         "frames_interpolated": int((~world.posed).sum()),
         "focal_assumed": not observed,
+        "loops": loops,
         **{name: round(value, 5) for name, value in smoothed.items()},
     }
     warn(statistics, spreads.lateral, world, progress)
