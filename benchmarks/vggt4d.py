@@ -5,10 +5,12 @@ python benchmarks/vggt4d.py --speed            seconds and peak memory for 16, 6
 
 Speed is measured on a network of random weights: of the released size at 518 x 518 where there is an accelerator, of
 a small width at 112 x 112 on a CPU. "plain" is the same network without what this project does about memory and
-speed: all frames at once, float32, a gather of five copies of keys and values and a mask for the attention over time.
+speed: all frames at once, float32, a gather of five copies of keys and values and a mask for the attention over time,
+convolutions as the library has them.
 """
 
 import argparse
+import functools
 import json
 import resource
 import subprocess
@@ -18,6 +20,7 @@ from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 FRAMES = 16, 64, 256
 
@@ -43,9 +46,9 @@ def sizes(full: bool):
         return Sizes(
             1024, 24, 16, 4096, 4, encoder, 4, 16, 1024, DenseHead(*head, 2), DenseHead(*head, 4), 5, (4, 11, 17, 23)
         )
-    head = (32, (16, 32, 48, 48), 32)
-    encoder = Encoder(128, 4, 2, 512, 4, 8)
-    return Sizes(128, 6, 2, 512, 4, encoder, 2, 4, 128, DenseHead(*head, 2), DenseHead(*head, 4), 5, (1, 3, 4, 5))
+    head = (64, (64, 64, 128, 128), 32)
+    encoder = Encoder(192, 4, 3, 768, 4, 8)
+    return Sizes(192, 6, 3, 768, 4, encoder, 2, 6, 192, DenseHead(*head, 2), DenseHead(*head, 4), 5, (1, 3, 4, 5))
 
 
 def random_network(full: bool):
@@ -88,6 +91,7 @@ def one(way: str, frames: int, full: bool, threads: int) -> dict:
     """One run in a process of its own, so that its peak is its own."""
     from geo4d.models.vggt4d.residence import place
     from geo4d.models.vggt4d.sizes import TEMPORAL
+    from geo4d.models.winograd import Conv3x3
 
     torch.set_num_threads(threads)
     device = torch.device("cuda" if full else "cpu")
@@ -98,6 +102,9 @@ def one(way: str, frames: int, full: bool, threads: int) -> dict:
     trunk = getattr(network, TEMPORAL)
     if way == "plain":
         trunk.attend = lambda *arguments: plain_attend(trunk, *arguments)
+        for module in network.modules():
+            if isinstance(module, Conv3x3):
+                module.forward = functools.partial(nn.Conv2d.forward, module)
     images = torch.rand(frames, 3, side, side, generator=torch.Generator().manual_seed(1)).to(device)
     with torch.inference_mode():
         network(images[:1], 1, dtype=dtype)  # what is only done once
