@@ -58,6 +58,7 @@ class ModelCard:
     runs_on: str
     package: str = ""  # several cards may share one; empty = the model's name
     shipped: bool = False  # its weights come with the program; it has no sources
+    rough: bool = False  # its cameras are only taken where the tracks' own explain less
 
     @property
     def folder(self) -> str:

@@ -107,14 +107,16 @@ def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, p
     """The refined cameras and the tracks with their verdicts.
 
     Where the model's cameras were so far off that much of the picture cannot be brought to agree with them, the
-    tracks solve on their own as well, and the cameras that more of the picture agrees with are taken.
+    tracks solve on their own as well, and the cameras that more of the picture agrees with are taken. Where the model
+    is known to be rough, that is always done.
     """
+    rough = registry.card(settings.model).rough
     alone = copy.deepcopy(tracks)
     solve = refine(
         aligned.solve, tracks, progress, aligned, fixed_focal=settings.focal_px is not None, zoom=settings.lens
     )
     explained = solve.statistics["quality"]["explained_share"]
-    if explained >= _DOUBTFUL:
+    if explained >= _DOUBTFUL and not rough:
         return solve, tracks
     progress.log(f"the model's cameras explain {100 * explained:.0f} % of the tracks: solved from the tracks alone too")
     try:
@@ -122,8 +124,10 @@ def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, p
     except SolveError as error:
         progress.log(f"no cameras from the tracks alone: {error}")
         return solve, tracks
-    if second.statistics["quality"]["explained_share"] < _BETTER * explained:
+    if second.statistics["quality"]["explained_share"] < explained * (1.0 if rough else _BETTER):
         return solve, tracks
+    if rough:
+        return second, alone
     progress.warn(
         "cameras_from_tracks",
         "The model's cameras contradict the footage; the cameras are solved from its tracks alone.",

@@ -34,6 +34,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.offset = nn.Parameter(torch.randn(9, width) / math.sqrt(width))
+        self.offset.data[2::3] += 1.0  # gates begin open
         self.space, self.time = Attention(width, heads), Attention(width, heads)
         self.perceptron = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU("tanh"), nn.Linear(3 * width, width))
 

@@ -19,6 +19,9 @@ class Features(nn.Module):
         self.seen = nn.Conv2d(fine, out, 3, stride=2, padding=1)
         self.shifts = nn.Conv2d(CHANNELS, 2 * fine, 3, padding=1)
         self.shifted = nn.Conv2d(2 * fine, out, 3, stride=2, padding=1)
+        # As strong as where a cell lies; with less, the average layout of a scene is all that is learned for long.
+        for layer in (self.first, self.seen, self.shifts, self.shifted):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, rgb: Tensor) -> Tensor:
         shape = rgb.shape[:2]
