@@ -1,6 +1,6 @@
 """Bundle adjustment: all poses, points, one shared focal length and one radial term under a Cauchy loss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,10 +34,17 @@ def adjust(
 ) -> float:
     """Adjust in place; returns the mean Cauchy cost per observation, ``log(1 + (error / loss_px)^2)``.
 
-    Observations of unposed frames, and of points without position or with one observation, must have been left
-    out. A camera whose focal length and radial term are both held stays exactly as it is.
+    Observations of unposed frames, and of points without position or with one observation, take no part. A camera
+    whose focal length and radial term are both held stays exactly as it is. Where the solver ends in numbers that are
+    none, the problem stays as it was and the cost is infinite.
     """
-    model = to_reconstruction(problem)
+    usable = replace(problem)
+    usable.track, usable.frame, usable.xy = (
+        part[_usable(problem)] for part in (problem.track, problem.frame, problem.xy)
+    )
+    if not len(usable.track):
+        return np.inf
+    model = to_reconstruction(usable)
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = refine_focal
     options.refine_extra_params = refine_k1
@@ -63,9 +70,22 @@ def adjust(
         done += at_once
         if summary.termination_type == pycolmap.BundleAdjustmentTerminationType.CONVERGENCE:
             break
-    from_reconstruction(model, problem)
-    error = reprojection_errors(problem.points, problem.track, problem.frame, problem.xy, problem.c2w, problem.lens)
+    usable.c2w, usable.points = problem.c2w.copy(), problem.points.copy()
+    from_reconstruction(model, usable)
+    error = reprojection_errors(usable.points, usable.track, usable.frame, usable.xy, usable.c2w, usable.lens)
+    posed, known = np.unique(usable.frame), np.unique(usable.track)
+    if not (np.isfinite(usable.c2w[posed]).all() and np.isfinite(usable.points[known]).all() and usable.lens.fx > 0):
+        progress.log("adjustment: the solver ended in numbers that are none, left as it was")
+        return np.inf
+    problem.c2w, problem.points, problem.lens = usable.c2w, usable.points, usable.lens
     return float(np.mean(np.log1p(np.minimum(error / loss_px, 1e3) ** 2)))
+
+
+def _usable(problem: Problem) -> np.ndarray:
+    """Observations (M,) bool between a pose, a point and a place that are numbers; their points are seen twice."""
+    rows = np.isfinite(problem.c2w[problem.frame]).all((1, 2)) & np.isfinite(problem.points[problem.track]).all(1)
+    rows &= np.isfinite(problem.xy).all(1)
+    return rows & (np.bincount(problem.track[rows], minlength=len(problem.points))[problem.track] >= 2)
 
 
 def to_reconstruction(problem: Problem) -> pycolmap.Reconstruction:

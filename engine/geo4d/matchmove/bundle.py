@@ -56,9 +56,12 @@ def adjust_bundle(
         progress.advance("adjust", iteration, iterations)
         system = _System(plan, best, terms, free, loss_px)
         while True:
-            trial, trial_terms = _evaluated(_moved(best, system.step(damping), free), loss_px, free)
-            if trial_terms.total < terms.total:
-                break
+            try:
+                trial, trial_terms = _evaluated(_moved(best, system.step(damping), free), loss_px, free)
+                if trial_terms.total < terms.total:
+                    break
+            except np.linalg.LinAlgError:
+                progress.log("adjustment: the normal equations are singular, damped more")
             damping *= 8
             if damping > 1e6:
                 return best
@@ -89,6 +92,12 @@ def lens_sigma(bundle: Bundle, free: Freedom, loss_px: float) -> tuple[float, fl
     sigma = np.sqrt(np.maximum(np.diag(covariance) * variance * alike, 0))
     focal = sigma[6:cut:7] if free.zoom else sigma[cut : cut + 1] if free.focal else np.zeros(1)
     return float(np.median(focal)), float(sigma[-1]) if free.k1 else 0.0
+
+
+def linearise(bundle: Bundle, free: Freedom, loss_px: float) -> "_System":
+    """The normal equations at ``bundle``."""
+    bundle, terms = _evaluated(bundle, loss_px, free)
+    return _System(_Plan(bundle), bundle, terms, free, loss_px)
 
 
 @dataclass
@@ -246,6 +255,7 @@ class _System:
         self.h = np.add.reduceat(np.einsum("mij,mi->mj", Jx, R), starts)
         self.W = Jc.transpose(0, 2, 1) @ Jx  # (M, block, 3)
         self.Ws = np.add.reduceat(Js.transpose(0, 2, 1) @ Jx, starts)  # (tracks, shared, 3)
+        self._rows = (both, Jx, R)
 
     def step(self, damping: float):
         """Changes: (frames, block) of cameras, (shared,) of the lens, (N, 3) of points."""
@@ -258,6 +268,27 @@ class _System:
         points = np.zeros((self.count, 3))
         points[self.plan.tracks] = -np.einsum("nij,nkj,nk->ni", L, L, pull)
         return cameras, shared, points
+
+    def scores(self, goal: np.ndarray) -> np.ndarray:
+        """What each observation (M,), in the order of the bundle, adds to the step of ``goal`` times the parameters.
+
+        ``goal``: weights of the parameters of cameras and lens. The points follow.
+        """
+        S, _, L = self.reduced(1e-9)
+        d = np.linalg.solve(S, goal)
+        cut = self.frames * self.block
+        both, Jx, R = self._rows
+        mine = np.concatenate(
+            [d[:cut].reshape(self.frames, self.block)[self.frame], np.tile(d[cut:], (len(R), 1))], axis=1
+        )
+        moved = np.einsum("mij,mj->mi", both, mine)
+        pull = np.add.reduceat(np.einsum("mij,mi->mj", Jx, moved), self.plan.begin[:-1])
+        points = np.zeros((self.count, 3))
+        points[self.plan.tracks] = -np.einsum("nij,nkj,nk->ni", L, L, pull)
+        moved += np.einsum("mij,mj->mi", Jx, points[self.track])
+        out = np.empty(len(R))
+        out[self.plan.rows] = -np.einsum("mi,mi->m", moved, R)
+        return out
 
     def reduced(self, damping: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Normal matrix and right side of cameras and lens without the points, and the points' inverse roots."""

@@ -1,7 +1,7 @@
 """A moving camera: both mappers on the key frames, the better answer grown to all frames and adjusted."""
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ from ..progress import Progress
 from ..tracking.tracks import Tracks
 from . import mapping
 from .adjust import Problem, adjust
+from .bundle import Bundle, Freedom, adjust_bundle
 from .database import Pair, new_camera, write_database
+from .focal_deviation import focal_deviation
 from .judge import LOSS_PX, Judged, focal_slope, good_rows, judge
 from .observations import Observations, thin
 from .resection import MIN_POINTS, fill_gaps, resect
@@ -22,6 +24,7 @@ from .triangulation import reprojection_errors, triangulate, triangulation_angle
 EPIPOLAR_PX = 2.0
 MIN_SLOPE = 0.01  # focal lengths 7 % apart whose costs differ by less cannot be told apart
 MIN_EXPLAINED = 0.5  # share of observations below which the solve is called doubtful
+MAX_SIGMA = 0.03  # relative deviation of the focal length that asks for a warning
 MAX_SPREAD = 0.06  # relative difference of the candidates' focal lengths that asks for a warning
 
 
@@ -62,21 +65,24 @@ def solve_moving(
         )
     best = min(judged, key=lambda j: j.score)
     slope = np.inf if fixed_focal else focal_slope(tracks, best, rows, progress)
-    warn_of_focal(judged, best, slope, progress)
     if best.explained < MIN_EXPLAINED:
         progress.warn(
             "little_agreement",
             f"Only {100 * best.explained:.0f} % of the picture's features agree with one camera in a still world.",
             "Moving objects, smoke or a zoom may have misled the solve: check it against the footage.",
         )
-    grown = grow(observations, best, fixed_focal, times, progress)
+    grown, bundle = grow(observations, best, fixed_focal, times, progress)
+    free = Freedom(focal=not fixed_focal, k1=grown.lens.k1 != 0.0)
+    bundle = adjust_bundle(bundle, progress, free, LOSS_PX * tracks.working_scale, 4)
+    sigma = focal_deviation(bundle, free, LOSS_PX * tracks.working_scale)
+    warn_of_focal(judged, best, grown.lens.fx, slope, sigma, progress)
     grown.statistics.update(
         mapper=best.name,
         key_frames=len(keys),
         registered_key_frames=best.registered,
         focal_candidates_px={j.name: round(j.lens.fx, 2) for j in judged} | {"pairs": round(start_px, 2)},
         focal_cost_slope=None if fixed_focal else round(slope, 4),
-        focal_sigma_relative=0.0 if fixed_focal else focal_sigma(slope),
+        focal_sigma_relative=None if slope < MIN_SLOPE else round(sigma, 5),
         key_frame_error_px=round(best.error_px, 4),
         explained_share=round(best.explained, 4),
     )
@@ -96,20 +102,19 @@ def map_key_frames(observations, keys, pairs, start_px: float, fixed_focal: bool
     return candidates
 
 
-def focal_sigma(slope: float) -> float | None:
-    """Relative uncertainty of the focal length from how the cost rises when it is 7 % off; None where it hardly does.
-
-    The cost is a parabola near its lowest point; a rise by ``MIN_SLOPE``, which is just told from none, is taken as
-    two and a half deviations.
-    """
-    return None if slope < MIN_SLOPE else round(0.07 / 2.5 * float(np.sqrt(MIN_SLOPE / slope)), 5)
-
-
-def warn_of_focal(judged: list[Judged], best: Judged, slope: float, progress: Progress) -> None:
-    """Say so when the shot does not tell its focal length."""
+def warn_of_focal(
+    judged: list[Judged], best: Judged, focal_px: float, slope: float, sigma: float, progress: Progress
+) -> None:
+    """Say so when the shot does not tell its focal length, or not well."""
     focals = np.array([j.lens.fx for j in judged if j.score < 1.3 * best.score])
     spread = float(focals.max() / focals.min() - 1)
-    if spread > MAX_SPREAD or slope < MIN_SLOPE:
+    if spread <= MAX_SPREAD and slope >= MIN_SLOPE and sigma > MAX_SIGMA:
+        progress.warn(
+            "focal_uncertain",
+            f"The focal length is uncertain: {focal_px:.0f} px, give or take {sigma * focal_px:.0f} px.",
+            "Enter the lens's focal length if you know it, or use a stretch in which the camera travels further.",
+        )
+    elif spread > MAX_SPREAD or slope < MIN_SLOPE:
         low, high = focals.min(), focals.max()
         said = (
             f"answers range from {low:.0f} to {high:.0f} px"
@@ -123,8 +128,11 @@ def warn_of_focal(judged: list[Judged], best: Judged, slope: float, progress: Pr
         )
 
 
-def grow(observations: Observations, judged: Judged, fixed_focal: bool, times: np.ndarray, progress: Progress) -> Grown:
-    """Triangulate all tracks with the key frames' cameras, resect the other frames, adjust everything."""
+def grow(observations: Observations, judged: Judged, fixed_focal: bool, times: np.ndarray, progress: Progress):
+    """Triangulate all tracks with the key frames' cameras, resect the other frames, adjust everything.
+
+    Returns the :class:`Grown` and the :class:`Bundle` of the last adjustment.
+    """
     tracks = observations.tracks
     scale, frames = tracks.working_scale, tracks.frame_count
     c2w, lens = judged.c2w.copy(), judged.lens
@@ -155,7 +163,10 @@ def grow(observations: Observations, judged: Judged, fixed_focal: bool, times: n
         "adjusted_observations": len(used),
         "triangulation_angle_deg": round(float(np.nanmedian(angle)), 3),
     }
-    return Grown("moving", c2w, source, points, lens, error, statistics)
+    used = used[np.isfinite(points[t[used], 0])]
+    many = replace(lens, **{name: np.full(frames, getattr(lens, name)) for name in ("fx", "fy", "cx", "cy")})
+    bundle = Bundle(c2w, np.nan_to_num(points), t[used], f[used], xy[used], many)
+    return Grown("moving", c2w, source, points, lens, error, statistics), bundle
 
 
 def resect_missing(observations: Observations, points, c2w, lens, progress) -> None:

@@ -16,6 +16,7 @@ from . import held_out
 from .bundle import Bundle, Freedom, adjust_bundle, lens_sigma
 from .camera import finish, hold, part, turning_camera
 from .depth_guide import guided_points, sample_depth
+from .focal_deviation import focal_deviation
 from .moving import Grown
 from .observations import Observations, thin
 from .quality import grade_frames, grade_shot
@@ -34,7 +35,6 @@ MODEL_FOCAL_GAIN = 0.01  # relative gain in cost from which the tracks' focal le
 K1_GAIN, K1_SIGMAS = 0.005, 5.0  # least relative gain in cost, least standard deviations, that buy a radial term
 ZOOM_GAIN, ZOOM_SIGMAS = 0.05, 6.0  # the same for a zoom, of the range of log focal lengths
 SEEN_FOCAL = 0.1  # relative standard deviation beyond which the tracks do not tell the focal length at all
-WORSE = 1.02  # ratio of held-out costs at which the refined solve is refused
 
 
 def refine(
@@ -81,7 +81,7 @@ def refine(
     if refined is not None:
         after = held_out.robust_error(tracks, held, refined.c2w, refined.lens)
         progress.log(f"refinement: held-out cost {before:.4f} before, {after:.4f} after")
-        if after <= WORSE * before:
+        if after <= before:
             grown = refined
     if grown is given and solve.motion == "moving":
         progress.warn(
@@ -244,7 +244,7 @@ def settle_lens(
             sure = abs(trial.lens.k1) > K1_SIGMAS * k1_sigma
         if sure and trial.cost < (1 - gain) * plain.cost and trial.cost < best.cost:
             best, chosen = trial, one
-    sigma = lens_sigma(best, chosen, loss)[0]
+    sigma = focal_deviation(best, chosen, loss)
     if from_model and not chosen.zoom:
         factor = model_focal / float(best.lens.fx[0])
         lens = replace(best.lens, fx=best.lens.fx * factor, fy=best.lens.fy * factor)
