@@ -1,10 +1,13 @@
 """Initial weights that already measure how far each patch moved, after Lucas and Kanade (IJCAI 1981).
 
 A few thousand steps do not teach a transformer to compare frames to a fraction of a patch, so it begins with that.
-A patch has responses e to smooth windowed waves, and responses g to their derivatives. The first block over all
-frames averages e of the same patch over the frames, m; its perceptron forms the products g (e - m), whose sum is the
-displacement against the window's mean times the patch's contrast: a product is a difference of squares, and a GELU
-is nearly a square about zero. All of it is trained on like any other weight.
+
+A patch has responses e to smooth windowed waves, and responses g to their derivatives. Special tokens tell the
+patches of the first frame that they are of it; the first block over all frames lets every patch look at its own place
+there, which gives its response e0, and its perceptron forms the products g (e - e0). Their sum is the displacement
+times the patch's contrast: a product is a difference of squares, and a GELU is nearly a square about zero. The next
+block within frames takes the mean of a frame, which the camera head begins by reading as a turn about the vertical
+and the horizontal. All of it is trained on like any other weight.
 """
 
 import math
@@ -14,16 +17,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.vggt4d.network import Network
-from ...models.vggt4d.sizes import SPATIAL, Sizes
+from ...models.vggt4d.sizes import CAMERA, SPATIAL, Sizes
 
 WAVES = 16
-# Channels of a token: responses, their derivatives across and down, their mean over the frames, the displacement.
-E, GX, GY, MEAN = (slice(WAVES * k, WAVES * (k + 1)) for k in range(4))
-FLOW = slice(4 * WAVES, 4 * WAVES + 2)
-USED = FLOW.stop
-_SHARP = 3.0  # of queries and keys that only know their place
+# Channels of a token: responses, their derivatives across and down, the first frame's responses, the displacement,
+# whether it is of the first frame, the mean displacement of its frame.
+E, GX, GY, FIRST = (slice(WAVES * k, WAVES * (k + 1)) for k in range(4))
+FLOW, FLAG, MEAN = slice(64, 66), 66, slice(67, 69)
+USED = MEAN.stop
+_SHARP = 4.5  # of queries and keys that only know their place
 _QUIET = 0.05  # of what the blocks before add
 _UNIT, _STEP = 0.5, 0.5  # of a product's factors, so that the squares hold
+_GAIN = 4.0  # of their sum
+_SHOWN = 6.0  # of the flag that special tokens carry
+_TURN = 0.012  # of the quaternion's half for one unit of the mean displacement, a round of the camera head
 
 
 def fits(sizes: Sizes) -> bool:
@@ -40,45 +47,87 @@ def prepare(network: Network) -> None:
     weight = encoder.patch_embed.proj.weight
     weight[:USED] = 0
     weight[: GY.stop] = kernels
-    for table in (encoder.pos_embed, encoder.cls_token, encoder.register_tokens):
+    tables = encoder.pos_embed, encoder.cls_token, encoder.register_tokens, trunk.camera_token, trunk.register_token
+    for table in tables:
         table[..., :USED] = 0
-    for block in (*encoder.blocks, first):
+    for table in tables[3:]:
+        table[:, 0, :, FLAG], table[:, 1, :, FLAG] = _SHOWN, -_SHOWN
+    for block in (*encoder.blocks, *trunk.frame_blocks, *trunk.global_blocks):
         for layer in (block.attn.proj, block.mlp.fc2):
             layer.weight[:USED] = 0
-    for scale in (first.ls1, first.ls2):
-        scale.gamma.fill_(_QUIET)
+    for block in (first, trunk.frame_blocks[1]):
+        for scale in (block.ls1, block.ls2):
+            scale.gamma.fill_(_QUIET)
+            scale.gamma[:USED] = 1.0
     over.ls1.gamma.fill_(1.0)
     over.ls2.gamma.fill_(1.0)
-    _same_place(over.attn)
+    _pool(first.attn, slice(FLAG, FLAG + 1), slice(FLAG, FLAG + 1), 1.5)
+    _look_at_the_first(over.attn)
     _products(over.mlp, ratio)
+    _pool(trunk.frame_blocks[1].attn, FLOW, MEAN, 1.0)
+    _read(getattr(network, CAMERA).pose_branch)
 
 
-def _same_place(attention) -> None:
-    """Every token attends to its own place in all frames: queries and keys are one constant, turned by position."""
-    width, head = attention.heads * attention.head, attention.head
-    place = torch.zeros(head)
-    fast = torch.arange(3)  # of the pairs of channels that turn, the fastest
+def _fast_and_slow(head: int) -> tuple[Tensor, Tensor]:
+    """Two directions (head,) of mean zero: one that turns fast with a token's place, and one that hardly does."""
+    pairs = head // 4
+    fast, slow = torch.zeros(head), torch.zeros(head)
     for half in (0, head // 2):
-        place[half + fast], place[half + head // 4 + fast] = 1.0, -1.0
+        for direction, chosen in ((fast, range(3)), (slow, range(pairs - 3, pairs))):
+            for k in chosen:
+                direction[half + k], direction[half + pairs + k] = 1.0, -1.0
+    return fast, slow
+
+
+def _pool(attention, source: slice, target: slice, gain: float) -> None:
+    """The first head takes the mean of channels over all tokens of a frame."""
+    width, head = attention.heads * attention.head, attention.head
+    count = source.stop - source.start
+    _, slow = _fast_and_slow(head)
+    for part in range(2):
+        attention.qkv.weight[part * width : part * width + head] = 0
+        attention.qkv.bias[part * width : part * width + head] = slow
+    attention.qkv.weight[2 * width : 2 * width + count] = torch.eye(width)[source]
+    attention.proj.weight[:, :count] = 0
+    attention.proj.weight[target, :count] = gain * torch.eye(count)
+
+
+def _look_at_the_first(attention) -> None:
+    """Every token attends to its own place in the first frame: a constant turned by position, and the flag."""
+    width, head, heads = attention.heads * attention.head, attention.head, attention.heads
+    fast, slow = _fast_and_slow(head)
     attention.qkv.weight[: 2 * width] = 0
-    attention.qkv.bias[: 2 * width] = place.repeat(2 * attention.heads)
+    attention.qkv.bias[: 2 * width] = torch.cat(((fast + slow).repeat(heads), fast.repeat(heads)))
+    attention.qkv.weight[width : 2 * width, FLAG] = slow.repeat(heads)
     for norm in (attention.q_norm, attention.k_norm):
         norm.weight.fill_(_SHARP)
     attention.qkv.weight[2 * width : 2 * width + WAVES] = torch.eye(width)[E]
     attention.proj.weight.mul_(0.1)
-    attention.proj.weight[:USED] = 0
-    attention.proj.weight[MEAN, :WAVES] = torch.eye(WAVES)
+    attention.proj.weight[:, :WAVES] = 0
+    attention.proj.weight[FIRST, :WAVES] = torch.eye(WAVES)
+
+
+def _read(mlp) -> None:
+    """Four hidden units, of which two make a straight line: GELU(x) - GELU(-x) = x."""
+    width = mlp.fc1.weight.shape[1] // 2
+    for axis, (angle, sign) in enumerate(((4, -1.0), (3, 1.0))):  # about y from what moved across, about x down
+        for k, whole in enumerate((1.0, -1.0)):
+            unit = 2 * axis + k
+            mlp.fc1.weight[unit], mlp.fc1.bias[unit] = 0, 0
+            mlp.fc1.weight[unit, width + MEAN.start + axis] = whole
+            mlp.fc2.weight[:, unit] = 0
+            mlp.fc2.weight[angle, unit] = whole * sign * _TURN
 
 
 def _products(mlp, ratio: Tensor) -> None:
-    """Four hidden units a product g (e - m): (g + d)² - (g - d)² = 4 g d."""
+    """Four hidden units a product g (e - e0): (g + d)² - (g - d)² = 4 g d."""
     hidden = 0
     mlp.fc2.weight.mul_(0.1)
     mlp.fc2.weight[:USED] = 0
     for axis, gradient in enumerate((GX, GY)):
         for k in range(WAVES):
             step = torch.zeros(mlp.fc1.weight.shape[1])
-            step[E.start + k], step[MEAN.start + k] = 1.0, -1.0
+            step[E.start + k], step[FIRST.start + k] = 1.0, -1.0
             slope = torch.zeros_like(step)
             slope[gradient.start + k] = 1.0
             for sign in (1, -1):
@@ -86,7 +135,7 @@ def _products(mlp, ratio: Tensor) -> None:
                     row = _UNIT * whole * (slope + sign * _STEP * ratio[axis, k] * step)
                     mlp.fc1.weight[hidden], mlp.fc1.bias[hidden] = row, 0
                     mlp.fc2.weight[:, hidden] = 0
-                    mlp.fc2.weight[FLOW.start + axis, hidden] = sign / WAVES
+                    mlp.fc2.weight[FLOW.start + axis, hidden] = sign * _GAIN / WAVES
                     hidden += 1
 
 

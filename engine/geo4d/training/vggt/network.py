@@ -10,7 +10,7 @@ from ...models.vggt4d.network import Network
 from ...models.vggt4d.sizes import CAMERA, DENSE, FUSION, SPATIAL, TEMPORAL, DenseHead, Encoder, Sizes
 from . import gradients
 
-VERSION = 2  # of sizes and initial weights; training states of another version are refused
+VERSION = 3  # of sizes and initial weights; training states of another version are refused
 _SCALE = 0.3  # of what a block adds at first; the released network begins at 0.01 and has years to grow
 _SHARP = 1.5  # of normed queries and keys that compare frames
 _HEAD_STEPS = (-1, 1, -2, 2)  # frames that the heads of a temporal block look towards at first, in turn
@@ -63,12 +63,12 @@ def fresh(sizes: Sizes = SIZES) -> Network:
         patch = encoder.patch_embed.proj.weight  # smooth at first: neighbouring pixels mean the same
         coarse = torch.randn(*patch.shape[:2], 5, 5) / (3 * sizes.patch)
         patch.copy_(F.interpolate(coarse, size=patch.shape[-2:], mode="bicubic"))
-        if gradients.fits(sizes):
-            gradients.prepare(network)
         for head in getattr(network, DENSE).children():
             head.scratch.output_conv2[2].weight.mul_(0.1)
         getattr(network, DENSE).point_head.scratch.output_conv2[2].bias[2] = math.log(2)  # one unit ahead
-        getattr(network, CAMERA).pose_branch.fc2.weight.mul_(0.2)
+        getattr(network, CAMERA).pose_branch.fc2.weight.mul_(0.02)
+        if gradients.fits(sizes):
+            gradients.prepare(network)
     return network
 
 

@@ -159,7 +159,7 @@ def test_fresh_weights_have_the_shipped_sizes_and_every_part_alive():
 
 
 def test_fresh_weights_measure_displacements():
-    """Pictures that slide: the channel of the displacement says by how much, against the window's mean."""
+    """Pictures that slide: the channel of the displacement says by how much, and the cameras turn that way."""
     torch.manual_seed(0)
     network = fresh().eval()
     draw = torch.Generator().manual_seed(2)
@@ -174,8 +174,11 @@ def test_fresh_weights_measure_displacements():
             grid = torch.nn.functional.affine_grid(move, (1, 3, 84, 140), align_corners=False)
             frames.append(torch.nn.functional.grid_sample(texture, grid, align_corners=False))
         with torch.inference_mode():
-            layer = network(torch.cat(frames), temporal=False, keep_layers=True).layers[0]
+            out = network(torch.cat(frames), temporal=False, keep_layers=True)
+        layer = out.layers[0]
         found = layer[:, network.specials :, SIZES.width :][..., gradients.FLOW].mean(1)
+        turn = out.codes[-1, :, (4, 3)[axis]] * (-1, 1)[axis]  # against y where all moves across, about x down
+        assert torch.corrcoef(torch.stack((turn, shifts)))[0, 1] > 0.9
         other = found[:, 1 - axis] - found[:, 1 - axis].mean()
         along = found[:, axis] - found[:, axis].mean()
         assert torch.corrcoef(torch.stack((along, shifts)))[0, 1] > 0.95  # what is here now, the first frame saw there
