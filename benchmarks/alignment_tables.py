@@ -33,6 +33,8 @@ HALL_SIZE = (128, 80)
 HALL_FRAMES = (24, 60, 125, 250, 500)
 SMALL = (64, 40)  # maps for runs with reference mode, which needs a minute for 24 frames of them
 SMALL_FRAMES = 24
+BACK_FRAMES = 250
+MEASURES = ("ate", "rpe_t", "rpe_deg", "rot", "focal", "abs_rel", "abs_rel_shift")
 HEADER = ["windows from", "frames", "mode", "motion", "ATE %", "RPE t %", "RPE deg", "rot deg", "focal %"]
 HEADER += ["AbsRel", "AbsRel s+t", "CPU s", "ms/frame", "peak MiB"]
 
@@ -45,9 +47,14 @@ class Case:
     truth: Callable[[], Truth]
     size: tuple[int, int]
     mode: str = "fast"
+    seed: int = 0
 
 
-def cases(names: list[str] | None, with_reference: bool) -> list[Case]:
+def beside_reference(name: str, truth: Callable[[], Truth], seeds: int) -> list[Case]:
+    return [Case(name, truth, SMALL, mode, seed) for seed in range(seeds) for mode in ("fast", "reference")]
+
+
+def cases(names: list[str] | None, seeds: int) -> list[Case]:
     found = []
     for clip in find_clips(names):
         if clip.folder is None or not (clip.folder / "depth").is_dir():
@@ -56,17 +63,18 @@ def cases(names: list[str] | None, with_reference: bool) -> list[Case]:
         scale = LONGER / max(truth.width, truth.height)
         size = (round(truth.width * scale), round(truth.height * scale))
         found.append(Case(clip.name, lambda folder=clip.folder: clip_truth(folder), size))
-        if with_reference:
-            for mode in ("fast", "reference"):
-                few = Case(clip.name, lambda folder=clip.folder: clip_truth(folder, SMALL_FRAMES), SMALL, mode)
-                found.append(few)
+        found += beside_reference(clip.name, lambda folder=clip.folder: clip_truth(folder, SMALL_FRAMES), seeds)
+    if names is None or "hall-back" in names:
+        found.append(Case("hall-back", lambda: hall_truth("hall-back", BACK_FRAMES, HALL_SIZE), HALL_SIZE))
     if names is None or "hall" in names:
         for frames in HALL_FRAMES:
-            found.append(Case("hall", lambda frames=frames: hall_shot(frames, HALL_SIZE), HALL_SIZE))
-        if with_reference:
-            for mode in ("fast", "reference"):
-                found.append(Case("hall", lambda: hall_shot(SMALL_FRAMES, SMALL), SMALL, mode))
+            found.append(Case("hall", lambda frames=frames: hall_truth("hall", frames, HALL_SIZE), HALL_SIZE))
+        found += beside_reference("hall", lambda: hall_truth("hall", SMALL_FRAMES, SMALL), seeds)
     return found
+
+
+def hall_truth(name: str, frames: int, size: tuple[int, int]) -> Truth:
+    return hall_shot(frames, size, back=name == "hall-back")
 
 
 def clip_truth(folder: Path, most: int | None = None) -> Truth:
@@ -79,33 +87,44 @@ def clip_truth(folder: Path, most: int | None = None) -> Truth:
     return Truth(c2w, [lens] * len(c2w), depth)
 
 
-def run(names: list[str] | None, with_reference: bool, plots: Path | None) -> None:
-    rows = []
-    for case in cases(names, with_reference):
+def run(names: list[str] | None, seeds: int, plots: Path | None) -> None:
+    """Print the table; ``seeds`` errors of each short run beside reference mode, 0 = without it."""
+    rows, cost, pairs = [], [], {}
+    for case in cases(names, seeds):
         with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own, so that its peak is its own
-            values = pool.apply(measure, (case.name, case.size, case.mode, *_recipe(case)))
+            values = pool.apply(measure, (case.name, case.size, case.mode, *_recipe(case), case.seed))
         path = values.pop("path")
+        if case.size == SMALL:
+            pairs.setdefault((case.name, case.seed), {})[case.mode] = values
+        elif case.name == "hall":
+            cost.append((values["frames"], values["seconds"], values["peak"]))
         if plots is not None and case.mode == "fast":
             plot(plots / f"{case.name}-{values['frames']}.png", case.name, *path)
         rows.append([case.name, *values.values()])
         print(f"{case.name}: {values}", file=sys.stderr, flush=True)
     print_table(HEADER, rows)
     print("ATE, RPE t: percent of the path; rot: RMS after the best rotation; AbsRel after scale, and scale and shift")
+    for (name, seed), both in pairs.items():
+        worse = [m for m in MEASURES if both["fast"][m] is not None and both["fast"][m] > both["reference"][m]]
+        ratio = both["reference"]["seconds"] / both["fast"]["seconds"]
+        print(f"{name}, errors {seed}: fast mode takes 1/{ratio:.0f}, worse in: {', '.join(worse) or 'nothing'}")
+    if plots is not None and cost:
+        plot_cost(plots / "cost.png", *np.array(sorted(cost)).T)
 
 
 def _recipe(case: Case) -> tuple:
     """What a spawned process needs to make the truth again."""
     frames = len(case.truth())
-    if case.name == "hall":
+    if case.name.startswith("hall"):
         return None, frames
     folder = next(clip.folder for clip in find_clips([case.name]))
     return str(folder), frames
 
 
-def measure(name: str, size: tuple[int, int], mode: str, folder: str | None, frames: int) -> dict:
+def measure(name: str, size: tuple[int, int], mode: str, folder: str | None, frames: int, seed: int) -> dict:
     """One row: errors, seconds less what making the windows took, peak memory."""
-    truth = hall_shot(frames, size) if folder is None else clip_truth(Path(folder), frames)
-    windows = Timed(SimulatedWindows(truth, size))
+    truth = hall_truth(name, frames, size) if folder is None else clip_truth(Path(folder), frames)
+    windows = Timed(SimulatedWindows(truth, size, seed=seed))
     begun = cpu_seconds()
     if mode == "reference":
         from geo4d.alignment import reference
@@ -168,6 +187,20 @@ def depth_errors(aligned, truth: Truth) -> tuple[float, float]:
     scale, shift = fit_scale_shift(x, y)
     shifted.add(scale * x + shift, y)
     return plain.abs_rel, shifted.abs_rel
+
+
+def plot_cost(file: Path, frames: np.ndarray, seconds: np.ndarray, peak: np.ndarray) -> None:
+    """Processor seconds and peak memory of fast mode against the number of frames."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 4))
+    for axis, values, name in ((axes[0], seconds, "processor seconds"), (axes[1], peak, "peak memory, MiB")):
+        axis.plot(frames, values, "C0o-")
+        axis.set(xlabel="frames", ylabel=name, xlim=(0, None), ylim=(0, None))
+        axis.grid(alpha=0.3)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=80, bbox_inches="tight")
+    pyplot.close(figure)
 
 
 def plot(file: Path, title: str, estimate: np.ndarray, truth: np.ndarray) -> None:

@@ -66,8 +66,12 @@ def hall_shot(
     zoom: bool = False,
     with_ball: bool = True,
     step: float = 0.05,
+    back: bool = False,
 ) -> Truth:
-    """A walk along the hall with a swaying camera, or the same camera on a tripod, or at rest. Depth is at ``size``."""
+    """A walk along the hall with a swaying camera, or the same camera on a tripod, or at rest. Depth is at ``size``.
+
+    ``back`` : half-way the walk turns round, backwards, and ends where it began.
+    """
     i = np.arange(frames)
     c2w = np.tile(np.eye(4), (frames, 1, 1))
     yaw, pitch = 0.25 * np.sin(i / 17.0), 0.06 * np.sin(i / 11.0 + 1)
@@ -81,7 +85,7 @@ def hall_shot(
     c2w[:, 2, 3] = -HALF[2] + 2.0
     if motion == "moving":
         c2w[:, 0, 3], c2w[:, 1, 3] = 0.8 * np.sin(i / 23.0), 0.3 + 0.08 * np.sin(i / 5.0)
-        c2w[:, 2, 3] += step * i
+        c2w[:, 2, 3] += step * (np.minimum(i, frames - 1 - i) if back else i)
     focal = 0.9 * max(footage) * (np.exp(0.4 * np.sin(i / 30.0)) if zoom else np.ones(frames))
     lenses = [Intrinsics(*footage, float(f), float(f), footage[0] / 2, footage[1] / 2) for f in focal]
 

@@ -1,6 +1,7 @@
 """Fast alignment on windows simulated from a hall whose truth is known, and on the recorded runs of the reference."""
 
 import gc
+import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -261,6 +262,28 @@ def test_cancel(walk):
 
     with pytest.raises(Cancelled):
         align(SimulatedWindows(walk, SIZE), FRAMES, walk.footage_size, Stop())
+
+
+def test_no_worse_than_reference_mode():
+    torch = pytest.importorskip("torch")
+    from geo4d.alignment import reference
+
+    size, frames, threads = (32, 20), 14, torch.get_num_threads()
+    shot = hall_shot(frames, size)
+    windows = SimulatedWindows(shot, size, length=10, stride=4)
+    torch.set_num_threads(1)  # the tensors are small: more threads only wait for each other
+    begun = time.process_time()
+    oracle = reference.align(list(windows), frames, shot.footage_size, Silent(), reference.Schedule(120, 40))
+    torch.set_num_threads(threads)
+    between = time.process_time()
+    found = align(windows, frames, shot.footage_size, Silent())
+    assert time.process_time() - between < between - begun
+    ours, theirs = (compare_paths(one.solve.c2w, shot.c2w) for one in (found, oracle))
+    assert ours.ate < theirs.ate
+    assert ours.rpe_translation < theirs.rpe_translation
+    assert ours.rpe_rotation_deg < theirs.rpe_rotation_deg
+    assert focal_error(found, shot) < focal_error(oracle, shot)
+    assert depth_error(found, shot, range(frames)) < depth_error(oracle, shot, range(frames))
 
 
 GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "geo4d" / "golden"

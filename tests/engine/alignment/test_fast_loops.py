@@ -17,16 +17,10 @@ SIZE = (48, 32)
 FRAMES = 72
 
 
-def there_and_back():
-    """A walk into the hall and, backwards, out of it."""
-    shot = hall_shot(FRAMES, SIZE, step=0.0, with_ball=False)
-    shot.c2w[:, 2, 3] += 0.15 * np.minimum(np.arange(FRAMES), FRAMES - 1 - np.arange(FRAMES))
-    return shot
-
-
 @pytest.fixture(scope="module")
 def shot():
-    return there_and_back()
+    """A walk into the hall and, backwards, out of it."""
+    return hall_shot(FRAMES, SIZE, step=0.15, with_ball=False, back=True)
 
 
 def aligned(shot, errors, monkeypatch, change):
