@@ -64,7 +64,7 @@ def find_clips(names: list[str] | None = None) -> list[Clip]:
 
 def print_table(header: list[str], rows: list[list]) -> None:
     """Rows of strings and numbers as an aligned table; None prints as a dash."""
-    text = [header] + [[_cell(value) for value in row] for row in rows]
+    text = [header] + [[cell(value) for value in row] for row in rows]
     widths = [max(len(row[i]) for row in text) for i in range(len(header))]
     for number, row in enumerate(text):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
@@ -72,7 +72,7 @@ def print_table(header: list[str], rows: list[list]) -> None:
             print("  ".join("-" * width for width in widths))
 
 
-def _cell(value) -> str:
+def cell(value) -> str:
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

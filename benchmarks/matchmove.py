@@ -4,27 +4,30 @@ python benchmarks/matchmove.py [--clips NAME ...] [--perturb] [--pictures FOLDER
 
 Error in footage pixels on tracks that no adjustment saw (protocol: engine/geo4d/matchmove/held_out.py). With
 ``--perturb`` every solve is also shaken (0.6 degrees, 2 % of the depth, focal length 5 % off) and refined again.
-``--pictures`` draws the paths from above beside the truth.
+Rows are printed as they are ready. "sigma" is what the solve itself says of its focal length. ``--pictures`` writes a
+sheet a clip: a virtual cube on the floor in several frames, drawn with the solved cameras and lens, and the path from
+above beside the truth.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-from clips import cpu_seconds, find_clips, print_table
+from clips import cell, cpu_seconds, find_clips
 from geo4d.errors import GeoError
 from geo4d.evaluation.pose_metrics import compare_paths
 from geo4d.footage import open_footage
 from geo4d.geometry.rotation import rotations_from_vectors
-from geo4d.geometry.similarity import umeyama
 from geo4d.matchmove.checked import solve_checked
 from geo4d.matchmove.refinement import refine
 from geo4d.matchmove.solve import Solve
 from geo4d.progress import Silent
 from geo4d.tracking.track import track_shot
+from matchmove_pictures import draw
 
-HEADER = ["clip", "from", "motion", "posed", "median px", "95 % px", "tracks", "moving", "focal %", "ATE %", "grade"]
-HEADER += ["CPU s/frame"]
+HEADER = ["clip", "from", "motion", "posed", "median px", "95 % px", "tracks", "moving", "focal px", "focal %"]
+HEADER += ["sigma %", "ATE %", "grade", "CPU s/frame"]
+WIDTHS = [19, 15, 6, 7, 9, 7, 6, 6, 9, 7, 7, 6, 5, 11]
 
 
 def row(clip, start: str, solve: Solve, seconds: float) -> list:
@@ -40,7 +43,9 @@ def row(clip, start: str, solve: Solve, seconds: float) -> list:
         held["p95_px"],
         held["tracks"],
         held["moving_tracks"],
+        f"{solve.fx.min():.0f}" if np.ptp(solve.fx) < 0.5 else f"{solve.fx.min():.0f}-{solve.fx.max():.0f}",
         100 * (float(np.median(solve.fx)) / focal - 1) if focal else None,
+        quality["focal_sigma_percent"],
         compare_paths(solve.c2w, truth).ate_percent if moving else None,
         quality["grade"],
         seconds / len(solve),
@@ -57,25 +62,10 @@ def shaken(solve: Solve, rng: np.random.Generator) -> Solve:
     return Solve(**values)
 
 
-def draw(clip, solve: Solve, folder: Path) -> None:
-    """The path from above, over the truth where there is one, after the best similarity."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(5, 4))
-    path, truth = solve.c2w[:, :3, 3], clip.poses()
-    if truth is not None and len(truth) == len(solve):
-        s, R, t = umeyama(path, truth[:, :3, 3])
-        path = s * path @ R.T + t
-        axis.plot(truth[:, 0, 3], truth[:, 2, 3], color="0.6", linewidth=4, label="truth")
-    axis.plot(path[:, 0], path[:, 2], color="C3", linewidth=1.2, label="solve")
-    axis.set(aspect="equal", title=clip.name, xlabel="x", ylabel="z")
-    axis.legend()
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{clip.name}.png", dpi=90)
-    pyplot.close(figure)
+def print_row(values: list) -> None:
+    """One line of the table, as soon as it is known."""
+    cells = [f"{cell(value):<{width}}" for value, width in zip(values, WIDTHS, strict=True)]
+    print("  ".join(cells).rstrip(), flush=True)
 
 
 def main() -> None:
@@ -84,7 +74,7 @@ def main() -> None:
     parser.add_argument("--perturb", action="store_true")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    rows = []
+    print_row(HEADER)
     for clip in find_clips(arguments.clips):
         shot = open_footage(clip.footage)
         tracks = track_shot(shot, Silent())
@@ -94,14 +84,13 @@ def main() -> None:
         except GeoError as error:
             print(f"{clip.name}: {error}")
             continue
-        rows.append(row(clip, "tracks", solve, cpu_seconds() - begun))
-        if arguments.pictures and solve.motion == "moving":
-            draw(clip, solve, arguments.pictures)
+        print_row(row(clip, "tracks", solve, cpu_seconds() - begun))
+        if arguments.pictures:
+            draw(clip, shot, solve, arguments.pictures)
         if arguments.perturb and solve.motion == "moving":
             begun = cpu_seconds()
             refined = refine(shaken(solve, np.random.default_rng(0)), tracks, Silent())
-            rows.append(row(clip, "shaken, refined", refined, cpu_seconds() - begun))
-    print_table(HEADER, rows)
+            print_row(row(clip, "shaken, refined", refined, cpu_seconds() - begun))
 
 
 if __name__ == "__main__":
