@@ -8,9 +8,8 @@ import torch.nn.functional as F
 
 from ...models.vggt4d.network import Network
 from ...models.vggt4d.sizes import CAMERA, DENSE, FUSION, SPATIAL, TEMPORAL, DenseHead, Encoder, Sizes
-from . import gradients
 
-VERSION = 3  # of sizes and initial weights; training states of another version are refused
+VERSION = 1  # of sizes and initial weights; training states of another version are refused
 _SCALE = 0.3  # of what a block adds at first; the released network begins at 0.01 and has years to grow
 _SHARP = 1.5  # of normed queries and keys that compare frames
 _HEAD_STEPS = (-1, 1, -2, 2)  # frames that the heads of a temporal block look towards at first, in turn
@@ -43,9 +42,8 @@ def config(sizes: Sizes) -> dict:
 def fresh(sizes: Sizes = SIZES) -> Network:
     """A network to train, drawn with torch's generator.
 
-    The first block over all frames begins by measuring displacements (:mod:`.gradients`). Attention of the others
-    begins as a comparison: queries and keys are one projection, so that a token attends to those that look like it
-    and learns where they are from the positions that they carry.
+    Attention between frames begins as a comparison: queries and keys are one projection, so that a token attends to
+    those that look like it and learns where they are from the positions that they carry.
     """
     network = Network(sizes)
     with torch.no_grad():
@@ -66,9 +64,7 @@ def fresh(sizes: Sizes = SIZES) -> Network:
         for head in getattr(network, DENSE).children():
             head.scratch.output_conv2[2].weight.mul_(0.1)
         getattr(network, DENSE).point_head.scratch.output_conv2[2].bias[2] = math.log(2)  # one unit ahead
-        getattr(network, CAMERA).pose_branch.fc2.weight.mul_(0.02)
-        if gradients.fits(sizes):
-            gradients.prepare(network)
+        getattr(network, CAMERA).pose_branch.fc2.weight.mul_(0.2)
     return network
 
 

@@ -13,7 +13,7 @@ from .network import SIZES, VERSION, config, fresh
 
 FRAMES = ((2, 0.2), (3, 0.2), (4, 0.25), (6, 0.2), (8, 0.15))  # of a window, and how often
 TURNED = 0.5  # share of the windows whose cameras are turned further
-SPATIAL_ALONE = 0.6  # share of the steps without the temporal trunk, which cost half
+SPATIAL_ALONE = 0.3  # share of the steps without the temporal trunk, which cost half
 
 
 class Learner(nn.Module):
