@@ -39,6 +39,14 @@ def test_each_engine_runs_in_its_python(addon, chosen):
     assert bpy.context.scene.geo4d.engine_arguments()[:2] == ["--model", "geo4d"]
 
 
+def test_the_lens_is_known_or_of_a_kind(addon):
+    settings = bpy.context.scene.geo4d
+    settings.lens_known, settings.lens = False, "zoom"
+    assert settings.engine_arguments()[-2:] == ["--lens", "zoom"]
+    settings.lens_known, settings.focal_mm = True, 50.0
+    assert settings.engine_arguments()[-4:] == ["--focal-mm", "50", "--sensor-mm", "36"]
+
+
 def test_a_model_without_its_python_is_refused(addon, chosen, tmp_path):
     bpy.context.scene.geo4d.engine = "geo4d"
     with pytest.raises(RuntimeError, match="needs a Python that has torch"):

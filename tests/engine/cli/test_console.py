@@ -88,7 +88,13 @@ def geo4d(*arguments, **options):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["reconstruct", "x", "--first", "-1"], ["reconstruct", "x", "--step", "0"], ["nope"]]
+    "arguments",
+    [
+        ["reconstruct", "x", "--first", "-1"],
+        ["reconstruct", "x", "--step", "0"],
+        ["reconstruct", "x", "--lens", "zoom", "--focal-mm", "35"],
+        ["nope"],
+    ],
 )
 def test_bad_arguments_are_one_sentence_with_a_hint(arguments):
     done = geo4d(*arguments, "--json")
