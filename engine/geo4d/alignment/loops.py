@@ -8,6 +8,7 @@ two places of the same shape are taken for one, but for a cost that lets what co
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from ..geometry.rotation import rotations_from_vectors
@@ -90,6 +91,8 @@ def _view(samples: Samples, world: World, frame: int) -> View:
     used = [m for m, g in enumerate(samples.window[frame]) if g >= 0 and world.ok[g]]
     z, w = window_depths(samples, world, np.full(len(used), frame), np.array(used))
     z = np.ma.median(np.ma.masked_array(z, w <= 0), axis=0).filled(0.0)
+    # Outliers of single pixels would spoil the normals of all their neighbours.
+    z = cv2.medianBlur(z.reshape(samples.rows, samples.columns).astype(np.float32), 3).ravel().astype(np.float64)
     rays = np.concatenate([samples.xy / world.focal[frame], np.ones((len(samples.xy), 1))], axis=1)
     grid = (rays * z[:, None]).reshape(samples.rows, samples.columns, 3)
     normals = np.zeros_like(grid)
