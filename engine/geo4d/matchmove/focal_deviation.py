@@ -25,15 +25,32 @@ def focal_deviation(bundle: Bundle, free: Freedom, loss_px: float) -> float:
         return 0.0
     wide = Freedom(True, free.zoom, True)
     system = linearise(bundle, wide, loss_px)
-    # d: change of the parameters that the mean log focal length is most easily changed by.
     goal = np.zeros(system.frames * system.block + system.shared)
     if free.zoom:
         goal[np.arange(system.frames) * 7 + 6] = 1.0 / system.frames
     else:
         goal[-2] = 1.0
-    score = system.scores(goal)
-    moved = 0.0 if free.k1 else float(score.sum())
-    return float(np.hypot(max(_scatter(score, label) for label in _clusters(bundle)), 0.5 * moved))
+    lens = bundle.lens
+    longest = max(lens.width, lens.height)
+    return deviation(system.scores(goal), clusters(bundle.track, bundle.frame, bundle.xy, longest), not free.k1)
+
+
+def deviation(score: np.ndarray, labels, undecided: bool) -> float:
+    """From what each observation (M,) moves the focal length by, and ``labels``: several ways to cluster them.
+
+    ``undecided``: the radial term took part in the scores but not in the adjustment.
+    """
+    moved = float(score.sum()) if undecided else 0.0
+    return float(np.hypot(max(_scatter(score, label) for label in labels), 0.5 * moved))
+
+
+def clusters(track: np.ndarray, frame: np.ndarray, xy: np.ndarray, longest_px: float):
+    """Labels (M,) of the observations: by track, by place in the picture, by time."""
+    yield track
+    for cells in CELLS:
+        place = np.floor(xy / (longest_px / cells)).astype(np.int64)
+        yield place[:, 1] * (cells + 1) + place[:, 0]
+    yield frame * MOMENTS // (int(frame.max()) + 1)
 
 
 def _scatter(score: np.ndarray, cluster: np.ndarray) -> float:
@@ -41,13 +58,3 @@ def _scatter(score: np.ndarray, cluster: np.ndarray) -> float:
     sums = np.bincount(label, score)
     # A common shift is no scatter; few clusters say too little of it.
     return float(np.sqrt(np.sum((sums - sums.mean()) ** 2) * len(sums) / max(len(sums) - 1, 1)))
-
-
-def _clusters(bundle: Bundle):
-    """Labels (M,) of the observations: by track, by place in the picture, by time."""
-    yield bundle.track
-    lens = bundle.lens
-    for cells in CELLS:
-        place = np.floor(bundle.xy / (max(lens.width, lens.height) / cells)).astype(np.int64)
-        yield place[:, 1] * (cells + 1) + place[:, 0]
-    yield bundle.frame * MOMENTS // len(bundle.c2w)

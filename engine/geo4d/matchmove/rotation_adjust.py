@@ -12,6 +12,7 @@ import numpy as np
 from ..geometry.camera import Intrinsics, camera_rays
 from ..progress import Progress
 from .bundle import zoom_prior
+from .focal_deviation import clusters, deviation
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Panorama:
     rotation: np.ndarray
     direction: np.ndarray
     lens: Intrinsics
-    focal_sigma: float = np.nan  # standard deviation of the focal length, relative; the median over frames
+    focal_sigma: float = np.nan  # standard deviation of the focal length, relative; with a zoom of its mean
     cost: float = np.nan  # mean Cauchy cost per observation
 
 
@@ -93,7 +94,11 @@ def adjust_rotations(
             damping *= 10
             if damping > 1e3:
                 break
-    best.focal_sigma = _step(best, track, frame, xy, scale_px, focal, k1, 1e-9, sigma=True)
+    best.focal_sigma = 0.0
+    if focal:
+        score, rows = _step(best, track, frame, xy, scale_px, True, True, 1e-9, scores=True)
+        longest = max(panorama.lens.width, panorama.lens.height)
+        best.focal_sigma = deviation(score, clusters(track[rows], frame[rows], xy[rows], longest), not k1)
     return best
 
 
@@ -110,8 +115,10 @@ def _tangents(d: np.ndarray) -> np.ndarray:
     return np.stack([u, np.cross(d, u)], axis=2)
 
 
-def _step(panorama, track, frame, xy, scale_px, focal, k1, damping, sigma: bool = False):
-    """One Gauss-Newton step: (rotation vectors (F, 3), tangents (N, 2), basis, log focal, k1); or the focal sigma.
+def _step(panorama, track, frame, xy, scale_px, focal, k1, damping, scores: bool = False):
+    """One Gauss-Newton step: (rotation vectors (F, 3), tangents (N, 2), basis, log focal, k1).
+
+    With ``scores`` instead: what each observation moves the mean log focal length by, and which observations (M,) bool.
 
     The change of log focal length is one number, or (F,) where every frame has its own.
     """
@@ -179,12 +186,16 @@ def _step(panorama, track, frame, xy, scale_px, focal, k1, damping, sigma: bool 
     S[focals, focals] += 1e-9 if focal else 1e18
     S[bend, bend] += 1e-9 if k1 else 1e18
     S[np.arange(size), np.arange(size)] += 1e-9
-    if sigma:
-        if not focal:
-            return 0.0
-        variance = float(np.sum(rw * rw)) / max(1, 2 * len(r) - size - 2 * N)
-        inverse = np.linalg.solve(S, np.eye(size)[:, focals])[focals]
-        return float(np.sqrt(max(np.median(np.diag(inverse)) * variance, 0)))
+    if scores:
+        goal = np.zeros(size)
+        goal[focals] = 1.0 / lenses
+        x = np.linalg.solve(S, goal)
+        moved = np.einsum("mij,mj->mi", Jc, x[column])
+        pull = np.column_stack(
+            [np.bincount(track, np.einsum("mi,mi->m", Jd[:, :, i], moved), minlength=N) for i in (0, 1)]
+        )
+        moved -= np.einsum("mij,mj->mi", Jd, (Vi @ pull[..., None])[track, :, 0])
+        return -np.einsum("mi,mi->m", moved, rw), ok
     x = -np.linalg.solve(S, b)
     # Directions follow: V d = -(h + E x)
     Ex = np.zeros((N, 2))

@@ -8,7 +8,7 @@ from ..errors import SolveError
 from ..progress import Progress
 from ..tracking.tracks import Tracks
 from .camera import PER_KEY_FRAME, finish, part, solve_camera
-from .moving import Grown
+from .moving import MAX_SIGMA, Grown
 from .observations import Observations, pick_key_frames, thin
 from .refinement import adjust_moving
 from .solve import Solve
@@ -69,6 +69,12 @@ def turning_zoom(tracks: Tracks, course: Course, progress: Progress) -> Solve:
         "key_frames": len(keys),
     }
     _tell("turns", lens, progress)
+    if not panorama.focal_sigma < MAX_SIGMA:
+        progress.warn(
+            "focal_uncertain",
+            f"The focal length is uncertain: all of it may be {100 * panorama.focal_sigma:.0f} % longer or shorter.",
+            "Its course over the shot is known better; use a stretch in which the camera turns further.",
+        )
     return finish(tracks, Grown("tripod", c2w, source, RADIUS * direction, lens, error, statistics), progress)
 
 

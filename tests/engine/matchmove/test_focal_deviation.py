@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from geo4d.matchmove.adjust import Problem, adjust
 from geo4d.matchmove.bundle import Bundle, Freedom, adjust_bundle, lens_sigma
+from geo4d.matchmove.camera import solve_camera
 from geo4d.matchmove.focal_deviation import focal_deviation
 from geo4d.matchmove.triangulation import triangulate
 from geo4d.progress import Silent
 from geo4d.tracking.tracks import Tracks
 from test_refinement import solve_of
-from track_scenes import HEIGHT, WIDTH, hand_held, make_tracks
+from track_scenes import HEIGHT, WIDTH, hand_held, make_tracks, pan
 
 FRAMES = 14
 
@@ -41,6 +42,15 @@ def test_a_radial_term_that_was_not_believed_widens_it():
     assert error > 0.01
     assert lens_sigma(bundle, Freedom(), 1.0)[0] < 0.2 * error  # what the curvature alone believes
     assert 0.3 * error < focal_deviation(bundle, Freedom(), 1.0) < 3 * error
+
+
+@pytest.mark.parametrize("k1", [0.0, -0.1])
+def test_a_turning_cameras_error_is_within_what_is_told(k1):
+    tracks, _ = make_tracks(pan(FRAMES), 800.0, k1=k1, points=150, noise_px=0.4, slipped=0.0)
+    solve = solve_camera(tracks, Silent())
+    assert solve.motion == "tripod"
+    sigma = solve.statistics["focal_sigma_relative"]
+    assert abs(solve.fx[0] / 800.0 - 1) < 3 * sigma < 0.05
 
 
 def test_a_known_focal_length_has_no_deviation():
