@@ -11,11 +11,18 @@ import numpy as np
 from ..geometry.camera import Intrinsics
 from .composition import Composition
 from .plane_sweep import CELL
+from .planes import OFFERED, offered_planes
 
 MULTIPLE = 32
-CHANNELS = 27
+FUSED = 16  # channel of the measured depth's ratio; its weight follows
 MOVING = 18  # channel of the untrained probability of motion
-RAY_X = 25  # channel of the ray's x
+STATIC = 20  # channel of the static scene's ratio
+FLOOR = 21  # channel of the floor's ratio; whether there is a floor follows
+RAY_X = 25  # channel of the ray's x; its y follows
+PLANES = 27  # first channel of the offered planes' ratios; their shares follow
+CHANNELS = PLANES + 2 * OFFERED
+# What the correction may choose from besides no correction: the static scene, the floor, planes.
+CANDIDATES = (STATIC, FLOOR, *range(PLANES, PLANES + OFFERED))
 RATIO_LIMIT = 1.0  # of log ratios
 DEPTH_LIMIT = 3.0  # of log inverse depth against its median
 
@@ -93,5 +100,29 @@ def network_input(rgb: np.ndarray, lens: Intrinsics, composition: Composition, a
             np.stack([cells(pad(x)), cells(pad(y))]),
         ]
     ).astype(np.float32)
+    maps = with_planes(maps)
     static = pad(np.maximum(c.static, 1e-12).astype(np.float32))
     return NetworkInput(maps, base.astype(np.float32), level, np.exp(cells(np.log(static), CELL)).astype(np.float32))
+
+
+def with_planes(maps: np.ndarray) -> np.ndarray:
+    """Maps (PLANES, h, w) with the channels (CHANNELS - PLANES, h, w) of the planes that they themselves tell."""
+    picture = maps[:12].reshape(3, 4, *maps.shape[1:]).mean(axis=1).transpose(1, 2, 0)
+    rgb = np.clip((picture + 0.5) * 255, 0, 255).astype(np.uint8)
+    log_d = maps[12:16].mean(axis=0)
+    measured = np.exp(log_d + maps[FUSED])
+    d, share = offered_planes(rgb, maps[RAY_X], maps[RAY_X + 1], measured, maps[FUSED + 1])
+    ratio = np.clip(np.log(np.maximum(d, 1e-12)) - log_d, -RATIO_LIMIT, RATIO_LIMIT)
+    return np.concatenate([maps, np.where(d > 0, ratio, 0), share]).astype(np.float32)
+
+
+SWAPPED = (1, 0, 3, 2)  # where the sub-pixels of a cell are in a mirrored picture
+
+
+def mirror(maps: np.ndarray) -> np.ndarray:
+    """Maps (CHANNELS, h, w) of the same scene seen in a mirror, left and right changed."""
+    out = np.ascontiguousarray(maps[..., ::-1])
+    for group in range(0, FUSED, 4):
+        out[group : group + 4] = out[group : group + 4][list(SWAPPED)]
+    out[RAY_X] *= -1
+    return out

@@ -12,7 +12,7 @@ HELD_OUT_EVERY = 20  # of the clips, by seed, one is kept for validation
 POOL = 2400  # examples held in memory, about 1.5 MB each
 CROP = (160, 192)  # pixels (h, w) of the maps, multiples of 32
 HALVES = ("maps", "base", "target", "moving", "valid")  # at half resolution; the sweep is at a quarter
-FLOOR = (network_input.MOVING + 3, network_input.MOVING + 4)
+FLOOR = (network_input.FLOOR, network_input.FLOOR + 1)
 POINTS = (network_input.RAY_X - 2, network_input.RAY_X - 1)
 
 
@@ -82,16 +82,14 @@ def _window(example, crop, rng) -> dict[str, np.ndarray]:
 def augment(example: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Mirror, colours, and evidence that is missing at times."""
     out = dict(example)
-    maps = out["maps"] = out["maps"].copy()
     if rng.random() < 0.5:
         out = {name: np.ascontiguousarray(v[..., ::-1]) for name, v in out.items()}
-        maps = out["maps"]
-        swap = [1, 0, 3, 2]  # sub-pixels change sides too
         for name in ("base", "target", "moving", "valid"):
-            out[name] = out[name][swap]
-        for group in range(0, 16, 4):
-            maps[group : group + 4] = maps[group : group + 4][swap]
-        maps[network_input.RAY_X] *= -1
+            out[name] = out[name][list(network_input.SWAPPED)]
+        maps = network_input.mirror(example["maps"])
+    else:
+        maps = example["maps"].copy()
+    out["maps"] = maps
     gain, offset = np.exp(rng.normal(0, 0.15, 3)), rng.normal(0, 0.06, 3)
     for k in range(3):
         maps[4 * k : 4 * k + 4] = maps[4 * k : 4 * k + 4] * gain[k] + offset[k]
@@ -106,6 +104,8 @@ def augment(example: dict[str, np.ndarray], rng: np.random.Generator) -> dict[st
         maps[list(POINTS)] = 0
     if rng.random() < 0.1:
         maps[list(FLOOR)] = 0
+    if rng.random() < 0.05:
+        maps[network_input.PLANES :] = 0
     if rng.random() < 0.05:
         out["sweep"] = np.full_like(out["sweep"], plane_sweep.UNSEEN)
     return out

@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from .network import correction
+
 SKY_WEIGHT = 0.1
 MOVING_WEIGHT = 1.0  # extra, for pixels that move
 FARTHEST_ERROR = 2.0  # of log depth: one hopeless region must not outshout the rest
@@ -15,11 +17,11 @@ def training_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple
 
     Parameters
     ----------
-    output : (B, 9, h, w) of the network.
+    output : (B, 16, h, w) of the network.
     batch : ``base``, ``target`` (B, 4, h, w) log inverse depth; ``moving``, ``valid`` (B, 4, h, w) bool;
-        ``maps`` (B, 27, h, w).
+        ``maps`` (B, 33, h, w).
     """
-    ratio, log_error, moving = output[:, :4], output[:, 4:5].clamp(-6, 2), output[:, 5:]
+    ratio, log_error, moving = correction(output, batch["maps"]), output[:, 4:5].clamp(-6, 2), output[:, 5:9]
     miss = batch["base"] + ratio - batch["target"]
     weight = torch.where(batch["valid"], 1.0, SKY_WEIGHT) * (1 + MOVING_WEIGHT * batch["moving"])
     error = miss.abs().clamp(max=FARTHEST_ERROR)
@@ -32,7 +34,7 @@ def training_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple
     edges = _edges(F.pixel_shuffle(miss, 2), F.pixel_shuffle(batch["valid"].float(), 2))
     logits = moving_logits(batch["maps"], moving)
     motion = F.binary_cross_entropy_with_logits(logits, batch["moving"].float())
-    total = depth + 0.5 * edges + 0.03 * likelihood + 0.15 * motion + CAUTION * ratio.abs().mean()
+    total = depth + 0.5 * edges + 0.03 * likelihood + 0.25 * motion + CAUTION * ratio.abs().mean()
     parts = {"depth": depth, "edges": edges, "likelihood": likelihood, "motion": motion}
     return total, {name: float(value.detach()) for name, value in parts.items()}
 

@@ -14,9 +14,12 @@ from torch import nn
 
 from ...multiview import network_input, plane_sweep
 
-VERSION = 1  # of the architecture; weights of another version are refused
-DEEP_DROPOUT = 0.3  # of channels that come from coarser levels, while training
-OUTPUTS = 9  # 4 sub-pixels of log ratio, 1 log error, 4 sub-pixels of moving logit
+VERSION = 2  # of the architecture; weights of another version are refused
+DEEP_DROPOUT = 0.2  # of channels that come from coarser levels, while training
+# 4 sub-pixels of log ratio, 1 log error, 4 sub-pixels of moving logit, logits of no correction and each candidate,
+# and how much of the correction to apply: one number, set after training by validation.temper.
+OUTPUTS = 11 + len(network_input.CANDIDATES)
+PREFERENCE = 3.5  # logit of no correction at the start
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Residual(nn.Module):
 
 
 class DepthNetwork(nn.Module):
-    """maps (B, 27, H / 2, W / 2) and sweep (B, 33, H / 4, W / 4) to (B, 9, H / 2, W / 2), see :data:`OUTPUTS`."""
+    """maps (B, 33, H / 2, W / 2) and sweep (B, 33, H / 4, W / 4) to (B, 16, H / 2, W / 2), see :data:`OUTPUTS`."""
 
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
@@ -64,7 +67,9 @@ class DepthNetwork(nn.Module):
         self.decoder = nn.ModuleList(Residual(w) for w in widths[:-1])
         self.head = nn.Conv2d(widths[0], OUTPUTS, 3, padding=1)
         nn.init.zeros_(self.head.weight)
-        self.head.bias.data = torch.tensor([0.0] * 4 + [-3.0] + [0.0] * 4)
+        self.head.bias.data = torch.tensor(
+            [0.0] * 4 + [-3.0] + [0.0] * 4 + [PREFERENCE] + [0.0] * len(network_input.CANDIDATES) + [1.0]
+        )
 
     def forward(self, maps: torch.Tensor, sweep: torch.Tensor) -> torch.Tensor:
         skips = [self.encoder[0](torch.relu(self.stem(maps)))]
@@ -81,6 +86,16 @@ class DepthNetwork(nn.Module):
             x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.decoder[level](torch.relu(x + skips[level]))
         return self.head(x)
+
+
+def correction(output: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Log ratio (B, 4, h, w) by which inverse depth is to be corrected: the mean of the candidates, and a rest.
+
+    The same as :func:`geo4d.multiview.network.correction`, differentiable, and the whole of it.
+    """
+    candidates = maps[:, list(network_input.CANDIDATES)]
+    share = torch.softmax(output[:, 9:-1], dim=1)[:, 1:]
+    return (share * candidates).sum(1, keepdim=True) + output[:, :4]
 
 
 def parameter_count(network: nn.Module) -> int:

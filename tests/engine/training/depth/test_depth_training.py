@@ -13,9 +13,10 @@ torch = pytest.importorskip("torch")
 
 from geo4d.errors import BadRequest, Cancelled, GeoError  # noqa: E402
 from geo4d.multiview import network_input, plane_sweep  # noqa: E402
-from geo4d.multiview.network import LearnedDepth  # noqa: E402
+from geo4d.multiview.network import LearnedDepth, correction  # noqa: E402
 from geo4d.progress import Silent  # noqa: E402
-from geo4d.training.depth import examples  # noqa: E402
+from geo4d.training.depth import examples, validation  # noqa: E402
+from geo4d.training.depth import network as torch_twin  # noqa: E402
 from geo4d.training.depth.batches import Pool, augment  # noqa: E402
 from geo4d.training.depth.export import read_onnx, write_onnx  # noqa: E402
 from geo4d.training.depth.network import DepthNetwork, NetworkConfig  # noqa: E402
@@ -172,6 +173,37 @@ def test_onnx_in_opencv_is_the_torch_network(tmp_path):
             np.testing.assert_allclose(learned.output(maps[0].numpy(), sweep[0].numpy()), oracle, atol=tolerance)
 
 
+def test_correction_in_numpy_is_the_torch_twins_times_its_share():
+    torch.manual_seed(5)
+    network = DepthNetwork(SMALL).eval()
+    torch.nn.init.normal_(network.head.weight, std=0.2)
+    maps, sweep = torch.randn(2, network_input.CHANNELS, 32, 32), torch.randn(2, 33, 16, 16)
+    validation.temper(network, 0.7)
+    with torch.no_grad():
+        output = network(maps, sweep)
+        whole = torch_twin.correction(output, maps).numpy()
+    assert whole.std() > 0.1
+    for k in range(2):
+        np.testing.assert_allclose(correction(output[k].numpy(), maps[k].numpy()), 0.7 * whole[k], atol=1e-5)
+
+
+def test_correction_can_choose_a_plane():
+    """With all say given to the first plane, depth becomes that plane's, whatever it was."""
+    maps = torch.randn(1, network_input.CHANNELS, 4, 4)
+    output = torch.zeros(1, torch_twin.OUTPUTS, 4, 4)
+    output[:, 10 + network_input.CANDIDATES.index(network_input.PLANES)] = 50.0
+    got = torch_twin.correction(output, maps)
+    torch.testing.assert_close(got, maps[:, network_input.PLANES : network_input.PLANES + 1].expand(1, 4, 4, 4))
+
+
+def test_share_is_that_of_the_least_error():
+    """Corrections that overshoot by a third are best taken at three quarters."""
+    valid = torch.ones(2, 4, 8, 8, dtype=torch.bool)
+    base = 0.3 * torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = [{"base": base, "target": 0 * base, "correction": -base / 0.75, "valid": valid, "moving": ~valid}]
+    assert validation.best_share(found) in (0.7, 0.8)
+
+
 def test_training_goes_on_from_shipped_weights(tmp_path, settings):
     torch.manual_seed(4)
     network = DepthNetwork(SMALL)
@@ -211,4 +243,8 @@ def test_command_makes_examples_trains_and_writes_weights(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events[-1]["event"] == "result" and events[-1]["steps"] == 1
-    assert LearnedDepth(tmp_path / "t" / "depth.onnx").output(np.zeros((27, 32, 32)), np.zeros((33, 16, 16))).any()
+    assert (
+        LearnedDepth(tmp_path / "t" / "depth.onnx")
+        .output(np.zeros((network_input.CHANNELS, 32, 32)), np.zeros((33, 16, 16)))
+        .any()
+    )
