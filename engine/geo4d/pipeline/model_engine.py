@@ -100,7 +100,8 @@ def _align(windows: PredictionStore, shot: Shot, settings: Settings, progress) -
         from ..alignment import reference  # torch only where it is wanted
 
         return reference.align(windows, len(shot), size, progress)
-    return align(windows, len(shot), size, progress, AlignmentSettings(focal_px=settings.focal_px))
+    chosen = AlignmentSettings(focal_px=settings.focal_px, zoom=settings.lens == "zoom")
+    return align(windows, len(shot), size, progress, chosen)
 
 
 def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, progress) -> tuple[Solve, Tracks]:
