@@ -12,7 +12,7 @@ class Engine:
     name: str  # of `geo4d reconstruct --model`
     label: str
     description: str
-    licence: str = ""  # what to read before running it, empty for our own
+    licence: str = ""  # what to read before running it, empty where there is nothing to heed
 
     @property
     def needs_models_python(self) -> bool:
@@ -47,6 +47,12 @@ ENGINES = {
             "VGGT-1B",
             "Feed-forward cameras, depth and points; needs its weights, a Python with torch, and better a GPU",
             "VGGT-1B is CC BY-NC 4.0: no commercial use.",
+        ),
+        Engine(
+            "mini",
+            "Mini",
+            "Our own small video diffusion, weights included; a demonstration that needs a Python with torch, no GPU",
+            "Mini is a demonstration (CC0): its depth is rough, not for plates. It needs Python for Models.",
         ),
     )
 }

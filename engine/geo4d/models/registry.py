@@ -148,7 +148,23 @@ VGGT_4D = _vggt_card(
     "not allow that (CC BY-NC 4.0, or derivatives under the VGGT License alone); for research until the authors say.",
 )
 
-MODELS = {card.name: card for card in (GEO4D, VGGT_4D, VGGT_1B_COMMERCIAL, VGGT_1B)}
+MINI = ModelCard(
+    name="mini",
+    title="mini, a small video diffusion for geometry, 1.8 million parameters",
+    paper="this project, docs/model-mini.md",
+    licence="CC0-1.0",
+    commercial_use=True,
+    licence_note="Trained by this project on procedural scenes alone; use it for anything. It is a demonstration: its "
+    "depth is rough, and not for plates.",
+    sources=(),
+    file="mini.safetensors",
+    bytes_about=3_700_000,
+    runs_on="any CPU",
+    shipped=True,
+    rough=True,
+)
+
+MODELS = {card.name: card for card in (GEO4D, VGGT_4D, VGGT_1B_COMMERCIAL, VGGT_1B, MINI)}
 
 
 def card(name: str) -> ModelCard:

@@ -71,7 +71,7 @@ class MiniModel:
             disparity=disparity[chosen, 0].numpy(),
             ray_direction=_last(direction[chosen]),
             ray_moment=_last(moment[chosen]),
-            dynamic=torch.sigmoid(extra[chosen, 1]).numpy(),
+            # What it says of motion is left out: so far it is a guess by place, which would spoil static depth.
         )
 
     def _noise(self, positions: np.ndarray) -> torch.Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from geo4d.errors import BadRequest, GeoError
 from geo4d.geometry.ray_map import cameras_from_rays
+from geo4d.models import registry, weight_file
 from geo4d.models.windowed import ModelOptions, ModelRequest
 from geo4d.progress import Silent
 
@@ -18,6 +19,7 @@ from geo4d.models.mini.engine import open_model  # noqa: E402
 from geo4d.models.mini.motion import motion_fields  # noqa: E402
 from geo4d.models.mini.system import Mini, load, save  # noqa: E402
 from geo4d.models.mini.windowing import spread_windows  # noqa: E402
+from geo4d.training.mini.denoising import figures  # noqa: E402
 from geo4d.training.scenes import make_clips  # noqa: E402
 from geo4d.training.window_clips import Windows  # noqa: E402
 
@@ -202,3 +204,28 @@ def test_values_that_are_no_numbers_are_an_error(system, tmp_path):
     with pytest.raises(GeoError, match="window 1 of 1") as caught:
         list(open_model(request_of(frames, path), Silent()).run(frozenset()))
     assert caught.value.code == "model_not_finite"
+
+
+def test_shipped_weights_are_ours_and_trained():
+    """On clips of seeds that no training draws: better than constant depth, cameras that turn the right way."""
+    card = registry.card("mini")
+    assert card.licence == "CC0-1.0" and card.commercial_use and card.shipped and card.rough
+    path = registry.weights_path("mini")
+    assert path.stat().st_size < 50 << 20
+    assert weight_file.verify(path)["format"] == "geo4d-mini"
+    system = load(path)
+    assert sum(p.numel() for p in system.parameters()) < 25e6
+    clips = make_clips([77, 78], 8, 96, 160, 12.0, samples=1)
+    c2w = torch.linalg.inv(clips.c2w[:, :1]) @ clips.c2w
+    rgb = clips.rgb.permute(0, 1, 4, 2, 3).float() / 255
+    whole = Windows(rgb, clips.depth, c2w.float(), clips.K.float(), clips.moving, clips.sky)
+
+    class Clips:
+        def held_out(self, frames):
+            return [Windows(**{k: v[i : i + 1, :frames] for k, v in vars(whole).items()}) for i in range(2)]
+
+    found = figures(system, Clips(), "cpu")
+    assert found["abs_rel"] < 0.8 * found["constant_abs_rel"]
+    torch.manual_seed(0)
+    fresh = figures(Mini(system.config).eval(), Clips(), "cpu")
+    assert found["ray_degrees"] < 0.5 * fresh["ray_degrees"]
