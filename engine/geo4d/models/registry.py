@@ -148,6 +148,22 @@ VGGT_4D = _vggt_card(
     "not allow that (CC BY-NC 4.0, or derivatives under the VGGT License alone); for research until the authors say.",
 )
 
+VGGT_MINI = ModelCard(
+    name="vggt-mini",
+    title="4D-VGGT, small twin trained on procedural scenes, 4.2 million parameters",
+    paper="this project, docs/model-vggt4d.md",
+    licence="CC0-1.0",
+    commercial_use=True,
+    licence_note="Trained by this project on procedural scenes alone; use it for anything. It is a demonstration: its "
+    "depth is rough, its cameras are found by the tracks, and it is not for plates.",
+    sources=(),
+    file="vggt-mini.safetensors",
+    bytes_about=8_400_000,
+    runs_on="any CPU",
+    package="vggt4d",
+    shipped=True,
+)
+
 MINI = ModelCard(
     name="mini",
     title="mini, a small video diffusion for geometry, 1.8 million parameters",
@@ -164,7 +180,7 @@ MINI = ModelCard(
     rough=True,
 )
 
-MODELS = {card.name: card for card in (GEO4D, VGGT_4D, VGGT_1B_COMMERCIAL, VGGT_1B, MINI)}
+MODELS = {card.name: card for card in (GEO4D, VGGT_4D, VGGT_1B_COMMERCIAL, VGGT_1B, VGGT_MINI, MINI)}
 
 
 def card(name: str) -> ModelCard:

@@ -12,6 +12,7 @@ from ...models.vggt4d.sizes import CAMERA, DENSE, FUSION, SPATIAL, TEMPORAL, Den
 VERSION = 1  # of sizes and initial weights; training states of another version are refused
 _SCALE = 0.3  # of what a block adds at first; the released network begins at 0.01 and has years to grow
 _SHARP = 1.5  # of normed queries and keys that compare frames
+_ANGLE = 0.2  # radians of view that each round of the camera head adds at first
 _HEAD_STEPS = (-1, 1, -2, 2)  # frames that the heads of a temporal block look towards at first, in turn
 _AWAY = -4.0  # their bias for all other frames
 
@@ -64,7 +65,10 @@ def fresh(sizes: Sizes = SIZES) -> Network:
         for head in getattr(network, DENSE).children():
             head.scratch.output_conv2[2].weight.mul_(0.1)
         getattr(network, DENSE).point_head.scratch.output_conv2[2].bias[2] = math.log(2)  # one unit ahead
-        getattr(network, CAMERA).pose_branch.fc2.weight.mul_(0.2)
+        branch = getattr(network, CAMERA).pose_branch.fc2
+        branch.weight.mul_(0.2)
+        branch.weight[7:].mul_(0.1)
+        branch.bias[7:] = _ANGLE  # below 0 an angle of view would have no gradient for ever
     return network
 
 

@@ -95,7 +95,7 @@ def test_points_fall_where_the_first_frame_saw_them(store, turned):
             if pixels[k].any():
                 expected = column[k][pixels[k]].clamp(-56, 56).mean() / 14
                 assert float(middle[k, 0]) == pytest.approx(float(expected), abs=1e-3)
-    assert sum(offs) < (0.5 if turned else 0.8) * sum(befores)
+    assert sum(offs) < 0.8 * sum(befores)
 
 
 def test_the_truth_costs_less_than_anything_near_it(store):
@@ -156,3 +156,4 @@ def test_fresh_weights_have_the_shipped_sizes_and_every_part_alive():
         images = torch.rand(4, 3, 84, 140)
         out, spatial = network(images), network(images, temporal=False)
     assert (out.depth / spatial.depth - 1).abs().mean() > 1e-3
+    assert (out.codes[:, :, 7:] > 0).all()  # angles of view that are cut at 0 could not be learnt
