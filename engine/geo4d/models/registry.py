@@ -162,6 +162,7 @@ VGGT_MINI = ModelCard(
     runs_on="any CPU",
     package="vggt4d",
     shipped=True,
+    rough=True,
 )
 
 MINI = ModelCard(
