@@ -99,5 +99,5 @@ def test_footage_to_scene(tmp_path):
     scene = read_scene(tmp_path / "scene")
     assert len(scene) == 16 and scene.model["name"] == NAME and scene.model["licence"] == "CC0-1.0"
     found = evaluate_scene(tmp_path / "scene", CLIP)
-    assert found["camera"]["ate_percent"] < 3.0
+    assert found["camera"]["ate_percent"] < 1.0
     assert scene.has_depth
