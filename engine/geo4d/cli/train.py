@@ -65,34 +65,37 @@ def _begin(arguments):
     return reporter
 
 
-def _depth(arguments) -> None:
-    """Train the depth network: examples first, then the schedule, then FOLDER/depth.onnx and its figures."""
-    reporter = _begin(arguments)
-    from ..training import seeded_files
-    from ..training.depth import validation
-    from ..training.depth.batches import Pool
-    from ..training.depth.examples import make_file
-    from ..training.depth.export import write_onnx
-    from ..training.depth.trainer import TrainSettings, train
+def _budget(arguments):
+    """What the shared options say of a run."""
+    from ..training.loop import LoopSettings
 
-    examples = arguments.folder / "examples"
-    seeded_files.fill(examples, arguments.clips, make_file, reporter, arguments.seed, arguments.workers)
-    settings = TrainSettings(
+    return LoopSettings(
         arguments.folder,
-        examples,
         minutes=arguments.minutes,
         steps=arguments.steps,
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         device=arguments.device,
-        start=arguments.start,
     )
-    state = train(settings, reporter)
-    pool = Pool(examples)
-    pool.refresh()
+
+
+def _depth(arguments) -> None:
+    """Train the depth network: examples first, then the schedule, then FOLDER/depth.onnx and its figures."""
+    reporter = _begin(arguments)
+    from ..training import seeded_files
+    from ..training.depth import validation
+    from ..training.depth.examples import make_file
+    from ..training.depth.export import write_onnx
+    from ..training.depth.task import DepthTraining
+    from ..training.loop import train
+
+    examples = arguments.folder / "examples"
+    seeded_files.fill(examples, arguments.clips, make_file, reporter, arguments.seed, arguments.workers)
+    task = DepthTraining(examples, arguments.device, start=arguments.start)
+    state = train(task, _budget(arguments), reporter)
     figures, share, keep_motion = {}, 1.0, False
-    if pool.validation:
-        found = validation.outputs(state.average, pool.validation, arguments.device)
+    if task.pool.validation:
+        found = validation.outputs(state.average, task.pool.validation, arguments.device)
         share = validation.best_share(found)
         figures = validation.figures(found, share)
         keep_motion = figures.get("learned_moving_iou", 1) < figures.get("untrained_moving_iou", 0)
@@ -110,19 +113,11 @@ def _mini(arguments) -> None:
     reporter = _begin(arguments)
     from ..models.registry import weights_path
     from ..training import window_clips
-    from ..training.loop import LoopSettings
     from ..training.mini import schedule
 
     clips = arguments.folder / "clips"
     window_clips.fill(clips, arguments.clips, reporter, arguments.seed, arguments.workers)
-    loop = LoopSettings(
-        arguments.folder,
-        minutes=arguments.minutes,
-        steps=arguments.steps,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-        device=arguments.device,
-    )
+    loop = _budget(arguments)
     start = weights_path("mini") if str(arguments.start) == "shipped" else arguments.start
     settings = schedule.MiniSettings(loop, clips, arguments.large, arguments.batch, start=start)
     weights, figures = schedule.run(settings, reporter)
@@ -133,7 +128,7 @@ def _vggt(arguments) -> None:
     """Train the small twin of 4D-VGGT: clips first, then the schedule, then FOLDER/vggt-mini.safetensors."""
     reporter = _begin(arguments)
     from ..training import window_clips
-    from ..training.loop import LoopSettings, train
+    from ..training.loop import train
     from ..training.vggt.export import write
     from ..training.vggt.task import Twin
     from ..training.vggt.validation import figures
@@ -141,14 +136,7 @@ def _vggt(arguments) -> None:
     clips = arguments.folder / "clips"
     window_clips.fill(clips, arguments.clips, reporter, arguments.seed, arguments.workers)
     store = window_clips.Store(clips)
-    settings = LoopSettings(
-        arguments.folder,
-        minutes=arguments.minutes,
-        steps=arguments.steps,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-        device=arguments.device,
-    )
+    settings = _budget(arguments)
     state = train(Twin(store), settings, reporter)
     weights = arguments.folder / "vggt-mini.safetensors"
     found = figures(state.average.network, store, arguments.device)

@@ -243,4 +243,4 @@ class _Run:
 
 
 def _short(config: dict) -> str:
-    return ", ".join(f"{name} {value}" for name, value in sorted(config.items()))
+    return ", ".join(f"{name} {json.dumps(value)}" for name, value in sorted(config.items()))

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from geo4d.errors import BadRequest, Cancelled, GeoError  # noqa: E402
+from geo4d.errors import BadRequest, GeoError  # noqa: E402
 from geo4d.multiview import network_input, plane_sweep  # noqa: E402
 from geo4d.multiview.network import LearnedDepth, correction  # noqa: E402
 from geo4d.progress import Silent  # noqa: E402
@@ -20,7 +20,8 @@ from geo4d.training.depth import network as torch_twin  # noqa: E402
 from geo4d.training.depth.batches import Pool, augment  # noqa: E402
 from geo4d.training.depth.export import read_onnx, write_onnx  # noqa: E402
 from geo4d.training.depth.network import DepthNetwork, NetworkConfig  # noqa: E402
-from geo4d.training.depth.trainer import LOG, STATE, TrainSettings, load_state, train  # noqa: E402
+from geo4d.training.depth.task import DepthTraining  # noqa: E402
+from geo4d.training.loop import LOG, STATE, LoopSettings, load_state, train  # noqa: E402
 from geo4d.training.scenes import make_clips  # noqa: E402
 
 SMALL = NetworkConfig(widths=(8, 12, 12, 12, 12), blocks=(1, 1, 1, 1, 1))
@@ -48,8 +49,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture()
-def settings(tmp_path, folder):
-    return TrainSettings(tmp_path / "run", folder, steps=6, config=SMALL)
+def settings(tmp_path):
+    return LoopSettings(tmp_path / "run", steps=6)
+
+
+@pytest.fixture()
+def task(folder):
+    return DepthTraining(folder, "cpu", SMALL)
 
 
 def test_examples_tell_the_truth_beside_the_untrained_depth(folder):
@@ -72,39 +78,15 @@ def test_sweep_is_cheapest_near_the_true_surface(folder):
     assert mean[0] > 1.1 * mean.min() and mean[-1] > 1.1 * mean.min()
 
 
-def test_loss_falls(settings):
-    state = train(replace(settings, steps=100, learning_rate=4e-3), Silent())
+def test_loss_falls(task, settings):
+    state = train(task, replace(settings, steps=100, learning_rate=4e-3), Silent())
     lines = [json.loads(line) for line in (settings.folder / LOG).read_text().splitlines()]
     assert state.step == 100
     assert lines[-1]["loss"] < 0.9 * lines[0]["loss"]
 
 
-def test_runs_of_steps_are_repeatable_and_continue(settings, tmp_path):
-    first = train(settings, Silent())
-    again = train(replace(settings, folder=tmp_path / "again"), Silent())
-    for a, b in zip(first.average.parameters(), again.average.parameters(), strict=True):
-        assert torch.equal(a, b)
-    more = train(settings, Silent())
-    assert more.step == 12
-    assert more.seconds > first.seconds
-
-
-def test_a_stopped_run_keeps_its_last_step(settings):
-    class Impatient(Silent):
-        calls = 0
-
-        def advance(self, stage, done, total):
-            self.calls += 1
-            if self.calls == 3:
-                raise Cancelled
-
-    with pytest.raises(Cancelled):
-        train(settings, Impatient())
-    assert load_state(settings.folder / STATE, settings).step == 3
-
-
-def test_nan_returns_to_the_last_good_state_and_then_gives_up(settings, tmp_path, folder):
-    train(settings, Silent())
+def test_nan_returns_to_the_last_good_state_and_then_gives_up(task, settings, tmp_path, folder):
+    train(task, settings, Silent())
     poisoned = tmp_path / "poisoned"
     poisoned.mkdir()
     stored = examples.load(folder / "000004.npz")
@@ -112,49 +94,32 @@ def test_nan_returns_to_the_last_good_state_and_then_gives_up(settings, tmp_path
     np.savez(poisoned / "000004.npz", **stored)
     progress = Silent()
     with pytest.raises(GeoError, match="not a number") as caught:
-        train(replace(settings, examples=poisoned, steps=50), progress)
+        train(DepthTraining(poisoned, "cpu", SMALL), replace(settings, steps=50), progress)
     assert caught.value.code == "training_diverged"
     assert progress.warnings, "each return is told"
-    state = load_state(settings.folder / STATE, settings)
+    state = load_state(task, settings.folder / STATE, settings)
     assert state.step == 6
     assert all(p.isfinite().all() for p in state.network.parameters())
 
 
-def test_other_architecture_and_damaged_files_are_refused(settings):
-    train(replace(settings, steps=1), Silent())
+def test_other_architecture_and_damaged_files_are_refused(task, settings, folder):
+    train(task, replace(settings, steps=1), Silent())
     path = settings.folder / STATE
-    with pytest.raises(BadRequest, match=r"widths \(8, 12"):
-        load_state(path, replace(settings, config=NetworkConfig()))
+    with pytest.raises(BadRequest, match=r"widths \[8, 12"):
+        load_state(DepthTraining(folder, "cpu", NetworkConfig()), path, settings)
     stored = torch.load(path, weights_only=True)
     torch.save({**stored, "version": 99}, path)
     with pytest.raises(BadRequest, match="architecture 99"):
-        train(settings, Silent())
+        train(task, settings, Silent())
     path.write_bytes(b"no state")
     with pytest.raises(BadRequest, match="not a training state"):
-        train(settings, Silent())
+        train(task, settings, Silent())
 
 
 def test_no_examples_is_said(tmp_path):
     with pytest.raises(GeoError) as caught:
-        train(TrainSettings(tmp_path / "run", tmp_path, steps=1, config=SMALL), Silent())
+        DepthTraining(tmp_path, "cpu", SMALL)
     assert caught.value.code == "no_examples"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of file size are POSIX")
-def test_full_disk_keeps_the_last_state(settings, folder):
-    train(replace(settings, steps=1), Silent())
-    code = (
-        "import resource, sys, pathlib; from geo4d.training.depth.trainer import *; from geo4d.progress import Silent\n"
-        "from geo4d.errors import OutputError\n"
-        "torch.set_num_threads(1)\n"
-        "run = TrainSettings(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), steps=1)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
-        "try:\n    train(run, Silent())\nexcept OutputError as error:\n    print(error.code, error.message)\n"
-    )
-    arguments = [sys.executable, "-c", code, str(settings.folder), str(folder)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
-    assert done.stdout.startswith("cannot_write"), done.stderr
-    assert load_state(settings.folder / STATE, settings).step == 1
 
 
 def test_onnx_in_opencv_is_the_torch_network(tmp_path):
@@ -204,7 +169,7 @@ def test_share_is_that_of_the_least_error():
     assert validation.best_share(found) in (0.7, 0.8)
 
 
-def test_training_goes_on_from_shipped_weights(tmp_path, settings):
+def test_training_goes_on_from_shipped_weights(tmp_path, settings, folder):
     torch.manual_seed(4)
     network = DepthNetwork(SMALL)
     write_onnx(network, tmp_path / "w.onnx", half=False)
@@ -212,7 +177,9 @@ def test_training_goes_on_from_shipped_weights(tmp_path, settings):
     assert back.config == SMALL
     for a, b in zip(network.parameters(), back.parameters(), strict=True):
         assert torch.equal(a, b)
-    state = train(replace(settings, start=tmp_path / "w.onnx", steps=1, learning_rate=0.0), Silent())
+    state = train(
+        DepthTraining(folder, "cpu", start=tmp_path / "w.onnx"), replace(settings, steps=1, learning_rate=0.0), Silent()
+    )
     assert torch.allclose(state.network.stem.weight, network.stem.weight, atol=1e-6)
     (tmp_path / "bad.onnx").write_bytes(b"\xff\xff")
     with pytest.raises(BadRequest, match=r"bad\.onnx"):
