@@ -54,6 +54,12 @@ ENGINES = {
             "Our own small video diffusion, weights included; a demonstration that needs a Python with torch, no GPU",
             "Mini is a demonstration (CC0): its depth is rough, not for plates. It needs Python for Models.",
         ),
+        Engine(
+            "vggt-mini",
+            "4D-VGGT Mini",
+            "Our own small twin of 4D-VGGT, weights included; a demonstration that needs a Python with torch, no GPU",
+            "4D-VGGT Mini is a demonstration (CC0): its depth is rough, not for plates. It needs Python for Models.",
+        ),
     )
 }
 ITEMS = [(engine.name, engine.label, engine.description) for engine in ENGINES.values()]
