@@ -75,6 +75,23 @@ class WindowedModel(Protocol):
         ...
 
 
+class OneByOne:
+    """A :class:`WindowedModel` whose windows have nothing to do with each other: it has ``predict`` for one."""
+
+    windows: list[np.ndarray]
+    progress: Progress
+
+    def run(self, finished: frozenset[int] = frozenset()) -> Iterator[tuple[int, Prediction]]:
+        for number, positions in enumerate(self.windows):
+            self.progress.advance(STAGE, number, len(self.windows))
+            if number not in finished:
+                yield number, self.predict(positions, number)
+
+    def predict(self, positions: np.ndarray, number: int) -> Prediction:
+        """The window at ``positions`` (T,) of the shot."""
+        raise NotImplementedError
+
+
 def check_model(name: str, options: ModelOptions) -> None:
     """Whether ``name`` may and can be run, in a moment and without torch. Raises BadRequest or ModelMissing.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..errors import GeoError
 from ..scene.checkpoint import save_arrays
 from . import seeded_files
 from .scenes import make_clips
@@ -90,6 +91,13 @@ class Store:
                 continue
             kept = self.validation if int(path.stem) % HELD_OUT_EVERY == 0 else self.train
             kept.append(clip)
+
+    def require(self) -> None:
+        """Raise GeoError ``no_examples`` where there is nothing to learn from."""
+        if not self.train:
+            raise GeoError(
+                "no_examples", f"There are no training clips in {self.folder}.", "Ask for some with --clips N."
+            )
 
     def batch(self, rng: np.random.Generator, count: int, frames: int, size: tuple[int, int] | None = None) -> Windows:
         """``count`` training windows: a random stretch, forwards or backwards, mirrored and recoloured at times.

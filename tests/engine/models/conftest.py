@@ -9,13 +9,21 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="session")
-def golden() -> Path:
-    """Folder of vectors made by the reference implementation; they are not ours to ship."""
-    shared = Path(os.environ.get("GEO4D_SHARED", ROOT.parent / "shared"))
-    folder = shared / "geo4d" / "golden"
-    if not folder.is_dir():
-        pytest.skip(f"no reference vectors at {folder} (GEO4D_SHARED names the folder that holds geo4d/golden)")
-    return folder
+def reference_vectors():
+    """Finds the folder of vectors made by a model's reference implementation; they are not ours to ship."""
+
+    def find(model: str) -> Path:
+        folder = Path(os.environ.get("GEO4D_SHARED", ROOT.parent / "shared")) / model / "golden"
+        if not folder.is_dir():
+            pytest.skip(f"no reference vectors at {folder} (GEO4D_SHARED names the folder that holds {model}/golden)")
+        return folder
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def golden(reference_vectors) -> Path:
+    return reference_vectors("geo4d")
 
 
 @pytest.fixture(scope="session")

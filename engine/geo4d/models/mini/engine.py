@@ -1,6 +1,5 @@
 """mini behind the one protocol of all windowed models."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from ...errors import GeoError, OutOfMemory
 from ...progress import Progress
 from ..device import choose_device, ran_out
 from ..prediction import Prediction
-from ..windowed import STAGE, ModelRequest
+from ..windowed import ModelRequest, OneByOne
 from ..working_size import closest_size
 from .config import FRAMES, LATENT_CHANNELS, STRIDE
 from .system import Mini, decoded, load
@@ -22,7 +21,7 @@ _WINDOW_STRIDE = 4
 _SEED = 123
 
 
-class MiniModel:
+class MiniModel(OneByOne):
     """A :class:`~geo4d.models.windowed.WindowedModel`."""
 
     def __init__(self, system: Mini, request: ModelRequest, device: torch.device, progress: Progress):
@@ -30,12 +29,6 @@ class MiniModel:
         self.size = closest_size(request.width, request.height, PIXELS, STRIDE)
         stride = min(request.options.stride or _WINDOW_STRIDE, FRAMES)
         self.windows = spread_windows(request.frame_count, request.fps, stride)
-
-    def run(self, finished: frozenset[int] = frozenset()) -> Iterator[tuple[int, Prediction]]:
-        for number, positions in enumerate(self.windows):
-            self.progress.advance(STAGE, number, len(self.windows))
-            if number not in finished:
-                yield number, self.predict(positions, number)
 
     def predict(self, positions: np.ndarray, number: int = 0) -> Prediction:
         """The window at ``positions`` (T,) of the shot. Raises GeoError for broken weights, OutOfMemory."""

@@ -1,7 +1,5 @@
 """The VGGT family behind the one protocol of all windowed models."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from ...progress import Progress
 from ...windows import cut_windows
 from ..device import choose_device, free_bytes, until_it_fits
 from ..prediction import Prediction
-from ..windowed import STAGE, ModelOptions, ModelRequest
+from ..windowed import ModelOptions, ModelRequest, OneByOne
 from . import images, memory, motion, pose
 from .checkpoint import load
 from .memory import Demand, Plan
@@ -23,18 +21,12 @@ _ORDINARY, _SHORT = 32, 12
 _LEAST_FRAMES = 2
 
 
-class Vggt:
+class Vggt(OneByOne):
     """A :class:`~geo4d.models.windowed.WindowedModel`."""
 
     def __init__(self, network: Network, request: ModelRequest, size, windows, plan: Plan, device, dtype, progress):
         self.network, self.request, self.size, self.windows = network, request, size, windows
         self.plan, self.device, self.dtype, self.progress = plan, device, dtype, progress
-
-    def run(self, finished: frozenset[int] = frozenset()) -> Iterator[tuple[int, Prediction]]:
-        for number, positions in enumerate(self.windows):
-            self.progress.advance(STAGE, number, len(self.windows))
-            if number not in finished:
-                yield number, self.predict(positions, number)
 
     def predict(self, positions: np.ndarray, number: int = 0) -> Prediction:
         """The window at ``positions`` (T,) of the shot. Raises OutOfMemory, or GeoError for broken weights."""

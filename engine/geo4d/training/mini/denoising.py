@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...models.mini import modalities
-from ...models.mini.config import FRAMES, STRIDE, VERSION
+from ...models.mini.config import FRAMES, RAY_CHANNELS, STRIDE, VERSION
 from ...models.mini.system import Mini
 from ..window_clips import Store, Windows
 from .autoencoding import SKY_WEIGHT, true_maps
@@ -61,7 +61,7 @@ class Denoising:
         sky = windows.sky.float()
         seen = 1 - (1 - SKY_WEIGHT) * F.avg_pool2d(sky, STRIDE)[:, :, None]
         latent = (F.smooth_l1_loss(found, clean, beta=0.1, reduction="none") * seen).mean()
-        rays = F.l1_loss(found[:, :, -6:], clean[:, :, -6:])
+        rays = F.l1_loss(found[:, :, -RAY_CHANNELS:], clean[:, :, -RAY_CHANNELS:])
         pick = rng.permutation(found.shape[1])[:2].tolist()
         coded = network.decode(found[:, pick]).points
         miss = ((coded - maps.points[:, pick]).abs().sum(2) * (1 - (1 - SKY_WEIGHT) * sky[:, pick])).float()

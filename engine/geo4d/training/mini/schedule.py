@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...errors import GeoError
 from ...models.mini.config import LARGE, MiniConfig
 from ...models.mini.system import Mini, load, save
 from ...progress import Progress
@@ -37,10 +36,7 @@ def run(settings: MiniSettings, progress: Progress) -> tuple[Path, dict[str, flo
     """
     loop, folder = settings.loop, settings.loop.folder
     store = Store(settings.clips)
-    if not store.train:
-        raise GeoError(
-            "no_examples", f"There are no training clips in {settings.clips}.", "Ask for some with --clips N."
-        )
+    store.require()
     config = LARGE if settings.large else MiniConfig()
     system = load(settings.start) if settings.start else Mini(config)
     left = 1.0

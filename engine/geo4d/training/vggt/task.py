@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import GeoError
 from ...models.vggt4d.sizes import Sizes
 from ..window_clips import Store
 from .batches import draw_grid, draw_view, rigid_flow, scene
@@ -38,10 +37,7 @@ class Twin:
     version = VERSION
 
     def __init__(self, store: Store, sizes: Sizes = SIZES, frames: tuple[tuple[int, float], ...] = FRAMES):
-        if not store.train:
-            raise GeoError(
-                "no_examples", f"There are no training clips in {store.folder}.", "Ask for some with --clips N."
-            )
+        store.require()
         self.store, self.sizes, self.frames, self.config = store, sizes, frames, config(sizes)
 
     def network(self) -> Learner:

@@ -1,21 +1,13 @@
-"""Where the reference vectors of the VGGT family are."""
+"""What tests of the VGGT family share."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[4]
-
 
 @pytest.fixture(scope="session")
-def vggt_golden() -> Path:
-    """Folder of vectors made by the reference implementation; they are not ours to ship."""
-    shared = Path(os.environ.get("GEO4D_SHARED", ROOT.parent / "shared"))
-    folder = shared / "vggt4d" / "golden"
-    if not folder.is_dir():
-        pytest.skip(f"no reference vectors at {folder} (GEO4D_SHARED names the folder that holds vggt4d/golden)")
-    return folder
+def vggt_golden(reference_vectors) -> Path:
+    return reference_vectors("vggt4d")
 
 
 @pytest.fixture(scope="session")

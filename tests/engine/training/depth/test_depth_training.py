@@ -27,13 +27,7 @@ from geo4d.training.scenes import make_clips  # noqa: E402
 SMALL = NetworkConfig(widths=(8, 12, 12, 12, 12), blocks=(1, 1, 1, 1, 1))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,7 @@ SEEDS = (4, 12, 44)  # a room, a street and open terrain, each with movers in si
 SIZE = dict(height=72, width=128)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
