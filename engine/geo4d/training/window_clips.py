@@ -11,8 +11,9 @@ from ..scene.checkpoint import save_arrays
 from . import seeded_files
 from .scenes import make_clips
 
-FRAMES, WIDTH, HEIGHT = 8, 160, 96
-FPS = 12.0
+FRAMES, FPS = 8, 12.0
+# Pixels (w, h) of the clip of a seed, by its remainder: most are wide, some 4:3, some upright.
+SHAPES = ((160, 96), (160, 96), (96, 160), (160, 96), (144, 112), (160, 96), (112, 144))
 HELD_OUT_EVERY = 20  # of the clips, by seed, one is kept for validation
 FAR = 200.0  # metres; deeper than any scene
 
@@ -50,7 +51,8 @@ class Windows:
 
 def make_file(path, seed: int) -> bool:
     """The clip of one seed to one .npz."""
-    clips = make_clips([seed], FRAMES, HEIGHT, WIDTH, FPS, samples=1)
+    width, height = SHAPES[seed % len(SHAPES)]
+    clips = make_clips([seed], FRAMES, height, width, FPS, samples=1)
     save_arrays(
         path,
         rgb=clips.rgb[0].numpy(),
@@ -102,9 +104,13 @@ class Store:
     def batch(self, rng: np.random.Generator, count: int, frames: int, size: tuple[int, int] | None = None) -> Windows:
         """``count`` training windows: a random stretch, forwards or backwards, mirrored and recoloured at times.
 
-        ``size`` = (w, h): crops of that size at a random place, None = whole pictures.
+        ``size`` = (w, h): crops of that size at a random place, None = whole pictures, all of one shape.
         """
         chosen = [self.train[k] for k in rng.integers(0, len(self.train), count)]
+        if size is None:
+            shape = chosen[0]["depth"].shape
+            alike = [clip for clip in self.train if clip["depth"].shape == shape]
+            chosen[1:] = [alike[k] for k in rng.integers(0, len(alike), count - 1)]
         return _together([_augmented(_stretch(clip, rng, frames), rng, size) for clip in chosen])
 
     def held_out(self, frames: int) -> list[Windows]:

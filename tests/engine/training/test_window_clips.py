@@ -45,12 +45,19 @@ def test_points_of_one_frame_lie_on_the_next(store, size):
     rng = np.random.default_rng(1)
     for _ in range(3):
         windows = store.batch(rng, 4, 3, size)
-        assert windows.rgb.shape[1:] == (3, 3, *((96, 160) if size is None else (64, 96)))
+        height, width = windows.rgb.shape[3:]
+        assert (width, height) in (set(window_clips.SHAPES) if size is None else {size})
         assert torch.allclose(windows.c2w[:, 0], torch.eye(4), atol=1e-5)
         assert 0 <= windows.rgb.min() and windows.rgb.max() <= 1
         for k in range(4):
             ratio = seen_again(windows, 0, 1, k)
             assert len(ratio) > 500 and np.median(np.abs(ratio - 1)) < 0.02
+
+
+def test_whole_pictures_of_a_batch_have_one_shape_and_all_shapes_come(store):
+    rng = np.random.default_rng(2)
+    shapes = {tuple(store.batch(rng, 2, 2).depth.shape[:1:-1]) for _ in range(12)}
+    assert shapes == {(160, 96), (96, 160)}  # of seeds 1001 to 1003
 
 
 def test_batches_repeat_themselves(store):

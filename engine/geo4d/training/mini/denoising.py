@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from ...models.mini import modalities
 from ...models.mini.config import FRAMES, RAY_CHANNELS, STRIDE, VERSION
 from ...models.mini.system import Mini
+from ...models.working_size import closest_size
 from ..window_clips import Store, Windows
 from .autoencoding import SKY_WEIGHT, true_maps
 
 ONE_STEP_SHARE = 0.7  # of the windows that see no noise at all; the others a random share of it
-SMALL = (96, 64)  # pixels (w, h); such a batch costs a quarter
-SMALL_FRAMES = 6
+SMALL_PIXELS, SMALL_FRAMES = 96 * 64, 6  # such a batch costs a quarter
 _POINT_LOSS, _RAY_LOSS, _MOTION_LOSS = 1.0, 1.0, 0.1
 
 
@@ -43,7 +43,8 @@ class Denoising:
         small = rng.random() < self.small_share
         windows = self.store.batch(rng, self.batch, SMALL_FRAMES if small else FRAMES).to(self.device)
         if small:
-            windows = resized(windows, SMALL)
+            height, width = windows.depth.shape[2:]
+            windows = resized(windows, closest_size(width, height, SMALL_PIXELS, STRIDE))
         maps = true_maps(windows)
         with torch.no_grad():
             clean = network.encode(maps)

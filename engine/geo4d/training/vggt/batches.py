@@ -10,7 +10,7 @@ from torch import Tensor
 from ...models.vggt4d import pose
 from ..window_clips import Windows
 
-# Cells (columns, rows) of pictures, and how often: whole ones, somewhat stretched, and the middles of wide ones.
+# Cells (longer side, shorter) of pictures, and how often: whole ones, somewhat stretched, and the middles of long ones.
 GRIDS = (((10, 6), 0.55), ((11, 6), 0.2), ((11, 7), 0.05), ((10, 7), 0.1), ((8, 6), 0.1))
 _STRETCH = 1.2  # more than that of a side is cut off instead
 _FARTHEST = 30.0  # in units of the mean distance
@@ -42,9 +42,12 @@ class View:
     turn: Tensor  # (S, 3, 3) float64 from the new cameras' axes to the old ones'
 
 
-def draw_grid(rng: np.random.Generator) -> tuple[int, int]:
+def draw_grid(rng: np.random.Generator, windows: Windows) -> tuple[int, int]:
+    """Cells (columns, rows), upright for windows that are."""
     grids, shares = zip(*GRIDS, strict=True)
-    return grids[rng.choice(len(grids), p=shares)]
+    longer, shorter = grids[rng.choice(len(grids), p=shares)]
+    height, width = windows.depth.shape[2:]
+    return (longer, shorter) if width >= height else (shorter, longer)
 
 
 def draw_view(rng: np.random.Generator, windows: Windows) -> View:

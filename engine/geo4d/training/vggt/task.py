@@ -47,7 +47,7 @@ class Twin:
         lengths, shares = zip(*self.frames, strict=True)
         window = self.store.batch(rng, 1, int(rng.choice(lengths, p=shares)))
         view = draw_view(rng, window) if rng.random() < TURNED else None
-        truth = scene(window, draw_grid(rng), self.sizes.patch, view=view)
+        truth = scene(window, draw_grid(rng, window), self.sizes.patch, view=view)
         device = next(network.parameters()).device
         for name, value in vars(truth).items():
             if isinstance(value, Tensor):

@@ -7,10 +7,11 @@ from ...evaluation.depth_metrics import DepthErrors, fit_scale
 from ...evaluation.pose_metrics import compare_paths, rotation_errors_deg
 from ...models.vggt4d import pose
 from ...models.vggt4d.network import Network
+from ...models.working_size import closest_size
 from ..window_clips import Store
 from .batches import Scene, scene
 
-FRAMES, CELLS = 8, (10, 6)
+FRAMES, CELLS = 8, 60
 _MOVES = 0.02  # units; windows with a shorter way say nothing of positions
 
 
@@ -24,7 +25,8 @@ def figures(network: Network, store: Store, device: str = "cpu", most: int = 60)
     depth, constant = DepthErrors(), DepthErrors()
     ate, still_turn, turn = [], [], []
     for windows in store.held_out(FRAMES)[:most]:
-        truth = scene(windows, CELLS, network.sizes.patch)
+        height, width = windows.depth.shape[2:]
+        truth = scene(windows, closest_size(width, height, CELLS, 1), network.sizes.patch)
         out = network(truth.images.to(device), FRAMES)
         seen = truth.solid.numpy()
         if not seen.any():
