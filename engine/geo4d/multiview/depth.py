@@ -14,7 +14,7 @@ from ..footage.shot import Shot
 from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
-from . import dynamic, fusion, ground, settling
+from . import dynamic, fusion, ground, settling, still_camera
 from .composition import Composition
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
@@ -243,22 +243,10 @@ class DepthMaker:
         return votes
 
     def still(self, i: int) -> DepthFrame:
-        """A frame of a camera that does not travel: no depth, movers by what remains of the flow."""
-        frames = self.frames
-        w, h = frames.size
-        guide = Guide.of(frames.rgb[i])
-        score = np.zeros((h, w), dtype=np.float32)
-        believed = np.zeros((h, w), dtype=np.float32)
-        for j in short_gap(self.times, i):
-            m = self.flow.match(frames, i, j)
-            trust = np.where(np.isfinite(m.fb_error), 1 / (1 + (m.fb_error / 1.5) ** 2), 0).astype(np.float32)
-            length = np.hypot(m.flow[..., 0], m.flow[..., 1])
-            noise = 1.48 * float(np.median(length[trust > 0.5])) if (trust > 0.5).any() else 1.0
-            score += trust * length / np.sqrt(dynamic.MIN_SIGMA_PX**2 + noise**2)
-            believed += trust
-        moving = dynamic.probability(score / np.maximum(believed, 1e-6), believed, guide)
-        empty = np.zeros((h, w), dtype=np.float32)
-        return DepthFrame(empty, empty.copy(), np.clip(moving, 0, 1).astype(np.float32))
+        """A frame of a camera that does not travel: no depth, only what moves."""
+        moving = still_camera.moving_probability(self.frames, self.times, i, self.flow)
+        empty = np.zeros_like(moving)
+        return DepthFrame(empty, empty.copy(), moving)
 
 
 def flat(d: np.ndarray, good: np.ndarray, step: float = 0.12) -> np.ndarray:
