@@ -41,15 +41,10 @@ def correct_depth(maps, solve: Solve, tracks: Tracks) -> DepthCorrection:
     depth cannot tell it from the scale and leave it at 0. Both are smoothed over time; frames with few points take
     their neighbours'.
     """
-    t, f = tracks.track, tracks.frame
+    f = tracks.frame
     z, _ = sample_depth(tracks, solve, maps)
-    angle = np.nan_to_num(triangulation_angles(tracks.xyz, t, f, solve.c2w))
-    centre, axis = solve.c2w[f, :3, 3], solve.c2w[f, :3, 2]
-    true = np.einsum("mi,mi->m", tracks.xyz[t] - centre, axis)
-    rows = tracks.static[t] & (angle[t] > MIN_ANGLE_DEG) & (z > 0) & (true > 0)
-    if solve.motion != "moving":  # points there hang at the maps' own depth
-        rows[:] = False
-    rows = np.flatnonzero(rows)
+    true, good = trusted_points(solve, tracks)
+    rows = np.flatnonzero(good & (z > 0))
     rows = rows[np.argsort(f[rows], kind="stable")]
     bounds = np.searchsorted(f[rows], np.arange(len(solve) + 1))
     known = np.flatnonzero(np.diff(bounds) >= LEAST_POINTS)
@@ -58,6 +53,18 @@ def correct_depth(maps, solve: Solve, tracks: Tracks) -> DepthCorrection:
     fits = np.array([fit_inverse(z[r], true[r]) for r in (rows[bounds[i] : bounds[i + 1]] for i in known)])
     scale, shift = (np.interp(np.arange(len(solve)), known, column) for column in (np.log(fits[:, 0]), fits[:, 1]))
     return DepthCorrection(np.exp(_smooth(scale)), _smooth(shift))
+
+
+def trusted_points(solve: Solve, tracks: Tracks) -> tuple[np.ndarray, np.ndarray]:
+    """Z-depth (M,) of each observation's point, and which (M,) bool are static and seen from places apart."""
+    t, f = tracks.track, tracks.frame
+    angle = np.nan_to_num(triangulation_angles(tracks.xyz, t, f, solve.c2w))
+    centre, axis = solve.c2w[f, :3, 3], solve.c2w[f, :3, 2]
+    true = np.einsum("mi,mi->m", tracks.xyz[t] - centre, axis)
+    good = tracks.static[t] & (angle[t] > MIN_ANGLE_DEG) & (true > 0)
+    if solve.motion != "moving":  # points there hang at the maps' own depth
+        good[:] = False
+    return true, good
 
 
 def fit_inverse(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:

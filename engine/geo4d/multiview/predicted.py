@@ -19,21 +19,30 @@ _EDGE = 0.02
 
 
 class DepthMaps(Protocol):
-    """Depth of every frame in the filmed (distorted) picture, before refinement."""
+    """Depth of every frame in the filmed (distorted) picture."""
 
     def frame(self, position: int) -> DepthFrame: ...
 
 
+class CorrectedDepth:
+    """Maps from before refinement, brought to the points of the refined ``solve`` frame by frame."""
+
+    def __init__(self, maps: DepthMaps, solve: Solve, tracks: Tracks):
+        self._maps, self._correction = maps, correct_depth(maps, solve, tracks)
+
+    def frame(self, position: int) -> DepthFrame:
+        frame = self._maps.frame(position)
+        frame.depth = self._correction.apply(frame.depth, position)
+        return frame
+
+
 def predicted_depth(
-    maps: DepthMaps, solve: Solve, tracks: Tracks, size: tuple[int, int], progress: Progress, have: Set[int]
+    maps: DepthMaps, solve: Solve, size: tuple[int, int], progress: Progress, have: Set[int]
 ) -> Iterator[tuple[int, DepthFrame]]:
-    """(position, DepthFrame) at ``size`` = (w, h) of every frame not in ``have``, in the refined solve's world."""
-    correction = correct_depth(maps, solve, tracks)
+    """(position, DepthFrame) at ``size`` = (w, h) of every frame not in ``have``; ``maps`` are in ``solve``'s world."""
     for position in range(len(solve)):
         if position not in have:
-            frame = maps.frame(position)
-            frame.depth = correction.apply(frame.depth, position)
-            yield position, to_pinhole(frame, solve.lens(position), size)
+            yield position, to_pinhole(maps.frame(position), solve.lens(position), size)
         progress.advance("depth", position + 1, len(solve))
 
 

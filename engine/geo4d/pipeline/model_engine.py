@@ -16,7 +16,8 @@ from ..models import registry
 from ..models.prediction_store import PredictionStore
 from ..models.windowed import STAGE, ModelRequest, open_model, weights_file, weights_identity
 from ..multiview.depth import depth_size
-from ..multiview.predicted import predicted_depth
+from ..multiview.predicted import CorrectedDepth, DepthMaps, predicted_depth
+from ..multiview.window_depth import WindowDepth
 from ..scene.workspace import Workspace, output_errors
 from ..tracking.tracks import Tracks
 from .engine import Reconstruction
@@ -49,7 +50,7 @@ def reconstruct_from_model(
         aligned = _align(windows, shot, settings, progress)
     tracks = tracked(work, shot, notebook, progress)
     with notebook.timed("solve"):
-        solve, tracks = _cameras(aligned, tracks, shot, settings, progress)
+        solve, tracks, own = _cameras(aligned, tracks, shot, settings, progress)
     notebook.save()
     size = _depth_size(shot, aligned, settings.depth_long_side)
     return Reconstruction(
@@ -57,7 +58,9 @@ def reconstruct_from_model(
         tracks=tracks,
         depth_size=size,
         depth_measured=size != (0, 0),
-        make_depth=lambda have: predicted_depth(aligned, solve, tracks, size, progress, have),
+        make_depth=lambda have: predicted_depth(
+            _maps(aligned, windows, solve, tracks, own), solve, size, progress, have
+        ),
         model={
             "name": card.name,
             "weights": weights_identity(weights_file(card.name, settings.options)),
@@ -104,8 +107,17 @@ def _align(windows: PredictionStore, shot: Shot, settings: Settings, progress) -
     return align(windows, len(shot), size, progress, chosen)
 
 
-def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, progress) -> tuple[Solve, Tracks]:
-    """The refined cameras and the tracks with their verdicts.
+def _maps(aligned: Aligned, windows: PredictionStore, solve: Solve, tracks: Tracks, own: bool) -> DepthMaps:
+    """Depth in the world of ``solve``, whose cameras are refined from the model's ``own`` or not."""
+    if not own:
+        maps = WindowDepth(windows, solve, tracks, aligned)
+        if maps.usable:
+            return maps
+    return CorrectedDepth(aligned, solve, tracks)
+
+
+def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, progress) -> tuple[Solve, Tracks, bool]:
+    """The refined cameras, the tracks with their verdicts, and whether the cameras are the model's own.
 
     Where the model's cameras were so far off that much of the picture cannot be brought to agree with them, the
     tracks solve on their own as well, and the cameras that more of the picture agrees with are taken. Where the model
@@ -118,23 +130,23 @@ def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, p
     )
     explained = solve.statistics["quality"]["explained_share"]
     if explained >= _DOUBTFUL and not rough:
-        return solve, tracks
+        return solve, tracks, True
     progress.log(f"the model's cameras explain {100 * explained:.0f} % of the tracks: solved from the tracks alone too")
     try:
         second = solve_checked(alone, progress, settings.focal_px, shot.times, settings.lens)
     except SolveError as error:
         progress.log(f"no cameras from the tracks alone: {error}")
-        return solve, tracks
+        return solve, tracks, True
     if second.statistics["quality"]["explained_share"] < explained * (1.0 if rough else _BETTER):
-        return solve, tracks
+        return solve, tracks, True
     if rough:
-        return second, alone
+        return second, alone, False
     progress.warn(
         "cameras_from_tracks",
         "The model's cameras contradict the footage; the cameras are solved from its tracks alone.",
         "Depth is still the model's: check it, or use the engine tracks.",
     )
-    return second, alone
+    return second, alone, False
 
 
 def _depth_size(shot: Shot, aligned: Aligned, long_side: int) -> tuple[int, int]:

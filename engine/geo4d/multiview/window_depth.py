@@ -1,0 +1,120 @@
+"""Depth of windows whose model saw near and far, but not how the camera went.
+
+Aligning such windows by their own cameras makes them contradict each other and evens their depth out. Here each is
+held against the tracks' points through the cameras that the tracks solved, and the windows of a frame are averaged.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from ..alignment.disparity import scale_and_shift
+from ..matchmove.depth_guide import sample_depth
+from ..matchmove.solve import Solve
+from ..models.prediction import Prediction
+from ..tracking.tracks import Tracks
+from .agreement import LEAST_POINTS, trusted_points
+from .depth_frame import DepthFrame
+from .network import confidence_of
+from .predicted import DepthMaps
+
+_IN_MEMORY = 8  # windows
+_FARTHEST = 20.0  # in units of the points' usual distance
+_LEAST_ERROR = 0.01
+
+
+class WindowDepth:
+    """Maps of every frame in the filmed picture and ``solve``'s world, from windows each brought to the points.
+
+    Inverse depth of a window is ``scale * predicted + shift`` with the least relative error at the points: what a
+    model does not know is evened out, not enlarged. A window with too few points takes those of the windows beside
+    it. Confidence is that of the error left at the points. ``motion`` has the maps of what moves.
+    """
+
+    def __init__(self, windows: Sequence[Prediction], solve: Solve, tracks: Tracks, motion: DepthMaps):
+        self._windows, self._motion = windows, motion
+        self._cached = lru_cache(_IN_MEMORY)(self._read)
+        true, good = trusted_points(solve, tracks)
+        fits, self._holding = [], {}
+        for number in range(len(windows)):
+            positions, inverse = self._cached(number)
+            for slot, position in enumerate(positions.tolist()):
+                self._holding.setdefault(position, []).append((number, slot))
+            fits.append(_fit(positions, inverse, solve, tracks, true, good, motion))
+        known = [number for number, fit in enumerate(fits) if fit is not None]
+        self.usable = bool(known)
+        if known:
+            columns = np.array([fits[number] for number in known]).T
+            self._scale, self._shift, self._error = (np.interp(np.arange(len(fits)), known, c) for c in columns)
+            self._least = 1 / (_FARTHEST * float(np.median(true[good])))
+
+    def frame(self, position: int) -> DepthFrame:
+        """Maps of one frame, float32; nothing where no window shows it."""
+        maps = self._motion.frame(position)
+        total, weight = np.zeros((2, *maps.depth.shape), dtype=np.float32)
+        for number, slot in self._holding.get(position, ()):
+            inverse = self._cached(number)[1][slot]
+            fitted = np.maximum(self._scale[number] * inverse + self._shift[number], self._least).astype(np.float32)
+            say = (inverse > 0) / np.float32(self._error[number]) ** 2
+            total -= say * np.log(fitted)
+            weight += say
+        known = weight > 0
+        depth = np.where(known, np.exp(total / np.maximum(weight, 1e-12)), 0).astype(np.float32)
+        error = np.interp(position, *self._errors())
+        confidence = known * np.float32(confidence_of(error))
+        return DepthFrame(depth, confidence.astype(np.float32), maps.dynamic * known)
+
+    def _errors(self) -> tuple[list[int], list[float]]:
+        """Frames and the error expected of them."""
+        frames = sorted(self._holding)
+        return frames, [float(np.mean([self._error[number] for number, _ in self._holding[f]])) for f in frames]
+
+    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (T,) and inverse depth (T, H, W) as predicted, 0 = none."""
+        prediction = self._windows[number]
+        return prediction.positions, inverse_depth(prediction)
+
+
+def inverse_depth(prediction: Prediction) -> np.ndarray:
+    """What a window says of inverse depth (T, H, W) float32, up to scale and shift; 0 = nothing.
+
+    Depth before disparity before the z of points in the cameras that the window predicts (those of its first camera
+    where it predicts none).
+    """
+    if prediction.depth is not None:
+        z = prediction.depth
+    elif prediction.disparity is not None:
+        return np.maximum(np.nan_to_num(prediction.disparity, posinf=0.0), 0).astype(np.float32)
+    elif prediction.points is None:
+        return np.zeros((len(prediction), prediction.height, prediction.width), np.float32)
+    elif prediction.c2w is None:
+        z = prediction.points[..., 2]
+    else:
+        axis, centre = prediction.c2w[:, :3, 2], prediction.c2w[:, :3, 3]
+        z = np.einsum("thwi,ti->thw", prediction.points, axis) - (centre * axis).sum(1)[:, None, None]
+    known = np.isfinite(z) & (z > 0)
+    return np.where(known, 1 / np.where(known, z, 1), 0).astype(np.float32)
+
+
+def _fit(positions, inverse, solve, tracks, true, good, motion) -> tuple[float, float, float] | None:
+    """Scale, shift and robust relative error of a window at the points; None where there are too few."""
+    slots = {int(position): slot for slot, position in enumerate(positions)}
+
+    def maps(position: int) -> DepthFrame | None:
+        if position not in slots:
+            return None
+        x = inverse[slots[position]]
+        depth = np.where(x > 0, 1 / np.where(x > 0, x, 1), 0)
+        return DepthFrame(depth, np.ones_like(depth), motion.frame(position).dynamic)
+
+    z, _ = sample_depth(tracks, solve, maps)
+    rows = np.flatnonzero(good & np.isfinite(z))
+    if len(rows) < LEAST_POINTS:
+        return None
+    x, y = 1 / z[rows], 1 / true[rows]
+    scale, shift = scale_and_shift(x, y, 1 / y)
+    if not (np.isfinite([scale, shift]).all() and scale > 0):
+        scale, shift = 0.0, float(np.median(y))
+    off = np.abs((scale * x + shift) / y - 1)
+    return scale, shift, max(1.48 * float(np.median(off)), _LEAST_ERROR)
