@@ -87,7 +87,7 @@ class Plan:
 
 def plan(demand: Demand, available: int, smallest: bool = False) -> Plan:
     """The fastest way that fits ``available`` bytes. Raises OutOfMemory where not even the smallest does."""
-    chosen = Plan(demand, 1 if smallest else _MOST_FRAMES, smallest)
+    chosen = Plan(demand, 1 if smallest else min(_MOST_FRAMES, demand.frames), smallest)
     while chosen.needed_bytes > _RESERVE * available:
         cut = chosen.smaller()
         if cut is None:

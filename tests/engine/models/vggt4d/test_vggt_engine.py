@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,7 @@ def test_plan_cuts_until_it_fits_and_then_says_what_it_needs():
     demand = memory.Demand(SIZES, 32, 56, 42, 4)
     roomy = memory.plan(demand, 1 << 30)
     assert roomy.frames_at_once == 8 and not roomy.streamed
+    assert memory.plan(replace(demand, frames=3), 1 << 30).frames_at_once == 3  # no more than there are
     plans, cut = [roomy], roomy
     while cut := cut.smaller():
         plans.append(cut)
