@@ -20,7 +20,8 @@ from .network import confidence_of
 from .predicted import DepthMaps
 
 _IN_MEMORY = 8  # windows
-_FARTHEST = 20.0  # in units of the points' usual distance
+_BEYOND = 2.0  # how much nearer and farther than a window's points its depth may be
+_STEEPEST = 1.5  # of the fit, against a scale without shift: contrast is not to be enlarged by few points
 _LEAST_ERROR = 0.01
 
 
@@ -46,8 +47,8 @@ class WindowDepth:
         self.usable = bool(known)
         if known:
             columns = np.array([fits[number] for number in known]).T
-            self._scale, self._shift, self._error = (np.interp(np.arange(len(fits)), known, c) for c in columns)
-            self._least = 1 / (_FARTHEST * float(np.median(true[good])))
+            filled = (np.interp(np.arange(len(fits)), known, column) for column in columns)
+            self._scale, self._shift, self._least, self._most, self._error = filled
 
     def frame(self, position: int) -> DepthFrame:
         """Maps of one frame, float32; nothing where no window shows it."""
@@ -55,7 +56,8 @@ class WindowDepth:
         total, weight = np.zeros((2, *maps.depth.shape), dtype=np.float32)
         for number, slot in self._holding.get(position, ()):
             inverse = self._cached(number)[1][slot]
-            fitted = np.maximum(self._scale[number] * inverse + self._shift[number], self._least).astype(np.float32)
+            fitted = self._scale[number] * inverse + self._shift[number]
+            fitted = np.clip(fitted, self._least[number], self._most[number]).astype(np.float32)
             say = (inverse > 0) / np.float32(self._error[number]) ** 2
             total -= say * np.log(fitted)
             weight += say
@@ -97,8 +99,8 @@ def inverse_depth(prediction: Prediction) -> np.ndarray:
     return np.where(known, 1 / np.where(known, z, 1), 0).astype(np.float32)
 
 
-def _fit(positions, inverse, solve, tracks, true, good, motion) -> tuple[float, float, float] | None:
-    """Scale, shift and robust relative error of a window at the points; None where there are too few."""
+def _fit(positions, inverse, solve, tracks, true, good, motion) -> tuple[float, ...] | None:
+    """Of a window: scale, shift, least and most inverse depth, robust relative error; None with too few points."""
     slots = {int(position): slot for slot, position in enumerate(positions)}
 
     def maps(position: int) -> DepthFrame | None:
@@ -114,7 +116,10 @@ def _fit(positions, inverse, solve, tracks, true, good, motion) -> tuple[float, 
         return None
     x, y = 1 / z[rows], 1 / true[rows]
     scale, shift = scale_and_shift(x, y, 1 / y)
-    if not (np.isfinite([scale, shift]).all() and scale > 0):
-        scale, shift = 0.0, float(np.median(y))
-    off = np.abs((scale * x + shift) / y - 1)
-    return scale, shift, max(1.48 * float(np.median(off)), _LEAST_ERROR)
+    steepest = _STEEPEST * float(np.median(y / x))
+    if not (np.isfinite([scale, shift]).all() and 0 < scale < steepest):
+        scale = steepest if scale >= steepest else 0.0
+        shift = float(np.median(y - scale * x))
+    least, most = np.percentile(y, [1, 99]) * (1 / _BEYOND, _BEYOND)
+    off = np.abs(np.clip(scale * x + shift, least, most) / y - 1)
+    return scale, shift, least, most, max(1.48 * float(np.median(off)), _LEAST_ERROR)

@@ -27,6 +27,7 @@ from .tracks_engine import tracked
 
 _DOUBTFUL = 0.7  # share of the tracks' observations that agree with the refined cameras
 _BETTER = 1.15  # ratio of that share from which other cameras are taken
+_BETTER_THAN_ROUGH = 0.95  # the same against a rough model's cameras, which have to explain more than the tracks' own
 WINDOWS = "windows"  # folder of the predictions in the workspace, and name of their count
 
 
@@ -51,6 +52,7 @@ def reconstruct_from_model(
     tracks = tracked(work, shot, notebook, progress)
     with notebook.timed("solve"):
         solve, tracks, own = _cameras(aligned, tracks, shot, settings, progress)
+        own &= not card.rough  # whose windows were aligned by cameras that refinement has moved far from
     notebook.save()
     size = _depth_size(shot, aligned, settings.depth_long_side)
     return Reconstruction(
@@ -137,7 +139,7 @@ def _cameras(aligned: Aligned, tracks: Tracks, shot: Shot, settings: Settings, p
     except SolveError as error:
         progress.log(f"no cameras from the tracks alone: {error}")
         return solve, tracks, True
-    if second.statistics["quality"]["explained_share"] < explained * (1.0 if rough else _BETTER):
+    if second.statistics["quality"]["explained_share"] < explained * (_BETTER_THAN_ROUGH if rough else _BETTER):
         return solve, tracks, True
     if rough:
         return second, alone, False

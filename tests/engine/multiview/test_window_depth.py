@@ -51,6 +51,18 @@ def test_what_is_not_known_is_evened_out_and_said():
         assert frame.confidence.max() < 0.6
 
 
+def test_depth_beyond_the_points_stays_near_theirs():
+    """Few and alike points do not say how far the rest is: it must not fly off to the horizon."""
+    solve, tracks, maps = scene()
+    bent = windows(maps)
+    for window in bent:
+        window.depth = np.where(window.depth > np.median(window.depth), 50 * window.depth, window.depth**0.2)
+    found = WindowDepth(bent, solve, tracks, maps)
+    true = np.stack([maps.true(i) for i in range(F)])
+    depth = np.stack([found.frame(i).depth for i in range(F)])
+    assert depth.max() < 2.5 * true.max() and depth.min() > true.min() / 2.5
+
+
 def test_a_window_without_points_takes_its_neighbours_scale():
     solve, tracks, maps = scene()
     first = tracks.frame < 2

@@ -82,12 +82,6 @@ def _last(maps: torch.Tensor) -> np.ndarray:
 def open_model(request: ModelRequest, progress: Progress) -> MiniModel:
     """mini with its weights, in float32 everywhere: it is too small to gain from less. Raises BadRequest."""
     device = choose_device(request.options)
-    if request.height > request.width:
-        progress.warn(
-            "mini_upright",
-            "mini has learned from pictures wider than high alone: upright footage may get one depth for everything.",
-            "Use the engine tracks.",
-        )
     model = MiniModel(load(Path(request.options.weights), device), request, device, progress)
     progress.log(f"mini at {model.size[0]} x {model.size[1]} on {device}")
     return model

@@ -194,18 +194,6 @@ def test_any_shot_becomes_windows(weights, count, size):
     assert np.array_equal(few[0][0].points, few[1][0].points) and not np.allclose(few[0][0].points, found[0].points)
 
 
-@pytest.mark.parametrize("size, codes", [((96, 54), []), ((54, 96), ["mini_upright"])])
-def test_upright_footage_is_warned_of(weights, size, codes):
-    warned = []
-
-    class Listener(Silent):
-        def warn(self, code, message, hint=""):
-            warned.append(code)
-
-    open_model(request_of(np.zeros((2, size[1], size[0], 3), np.uint8), weights), Listener())
-    assert warned == codes
-
-
 def test_values_that_are_no_numbers_are_an_error(system, tmp_path):
     broken = Mini(SMALL)
     broken.load_state_dict(system.state_dict())
