@@ -115,7 +115,8 @@ def _fit(positions, inverse, solve, tracks, true, good, motion) -> tuple[float, 
     if len(rows) < LEAST_POINTS:
         return None
     x, y = 1 / z[rows], 1 / true[rows]
-    scale, shift = scale_and_shift(x, y, 1 / y)
+    # Far points that are put too near are off by their own distance at most: they must not outweigh the near ones.
+    scale, shift = scale_and_shift(x, y, 1 / np.maximum(y, np.median(y)))
     steepest = _STEEPEST * float(np.median(y / x))
     if not (np.isfinite([scale, shift]).all() and 0 < scale < steepest):
         scale = steepest if scale >= steepest else 0.0

@@ -27,7 +27,7 @@ from .tracks_engine import tracked
 
 _DOUBTFUL = 0.7  # share of the tracks' observations that agree with the refined cameras
 _BETTER = 1.15  # ratio of that share from which other cameras are taken
-_BETTER_THAN_ROUGH = 0.95  # the same against a rough model's cameras, which have to explain more than the tracks' own
+_BETTER_THAN_ROUGH = 0.9  # the same against a rough model's cameras, which have to explain more than the tracks' own
 WINDOWS = "windows"  # folder of the predictions in the workspace, and name of their count
 
 

@@ -51,6 +51,20 @@ def test_what_is_not_known_is_evened_out_and_said():
         assert frame.confidence.max() < 0.6
 
 
+def test_a_view_through_a_window_does_not_push_the_room_away():
+    """A third of the points lies at the horizon, where the model saw the wall: the room keeps its place."""
+    solve, tracks, maps = scene()
+    rays = tracks.xyz[::3] - solve.c2w[0, :3, 3]
+    tracks.xyz[::3] = solve.c2w[0, :3, 3] + 8 * rays
+    made = windows(maps)
+    x = np.linspace(1.0, 1.1, SIZE[0], dtype=np.float32)  # of the slant it saw next to nothing
+    for window in made:
+        window.depth = np.broadcast_to(x, window.depth.shape).copy()
+    found = WindowDepth(made, solve, tracks, maps)
+    for i in (0, 3, 5):
+        assert np.abs(found.frame(i).depth / maps.true(i) - 1).mean() < 0.3
+
+
 def test_depth_beyond_the_points_stays_near_theirs():
     """Few and alike points do not say how far the rest is: it must not fly off to the horizon."""
     solve, tracks, maps = scene()
