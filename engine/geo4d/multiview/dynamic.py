@@ -36,17 +36,21 @@ def residual_evidence(
     total = np.zeros_like(d)
     weight = np.zeros_like(d)
     for o, m in zip(observations, matches, strict=True):
-        believed = 1 / (1 + (m.fb_error / 1.5) ** 2)  # 0 where the match left the picture
+        believed = m.trust()
         along = np.abs(o.d - d) * o.gain
-        # The frame's own noise: most of any frame is static, so its median residual is noise.
-        solid = believed > 0.5
-        noise = 1.48 * float(np.median(o.across[solid])) if solid.any() else 1.0
+        noise = own_noise(o.across, believed)
         sigma2 = np.minimum(MIN_SIGMA_PX**2 + noise**2 + 0.25 * o.sigma**2, 1e6)
         z2 = o.across**2 / sigma2 + along**2 / (sigma2 + (2 * d_sigma * o.gain) ** 2)
         # Bounded, so that one bad match of several is not yet motion.
         total += believed * np.minimum(z2, 60.0)
         weight += believed
     return np.sqrt(total / np.maximum(weight, 1e-6)), weight
+
+
+def own_noise(residual: np.ndarray, trust: np.ndarray) -> float:
+    """Standard deviation of a frame's ``residual`` (h, w): most of any frame is static, so its median is noise."""
+    solid = trust > 0.5
+    return 1.48 * float(np.median(residual[solid])) if solid.any() else 1.0
 
 
 def probability(score: np.ndarray, weight: np.ndarray, guide: Guide, votes: np.ndarray | None = None) -> np.ndarray:

@@ -22,6 +22,10 @@ class Match:
     flow: np.ndarray  # (h, w, 2) float32: pixel of i to pixel of j turned into i's axes
     fb_error: np.ndarray  # (h, w) float32 forward-backward distance, inf where the match leaves the image
 
+    def trust(self) -> np.ndarray:
+        """How much (h, w) the match can be believed, 0..1; 0 where it leaves the image."""
+        return 1 / (1 + (self.fb_error / 1.5) ** 2)
+
 
 class DenseFlow:
     """Dense inverse search flow (Kroeger et al. 2016), forward and back."""

@@ -34,9 +34,9 @@ def moving_probability(frames: WorkingFrames, times: np.ndarray, i: int, flow: D
     unusual = _change_from_usual(frames, times, i)
     for j in short_gap(times, i):
         match = flow.match(frames, i, j)
-        trust = np.where(np.isfinite(match.fb_error), 1 / (1 + (match.fb_error / 1.5) ** 2), 0).astype(np.float32)
+        trust = match.trust()
         length = np.hypot(match.flow[..., 0], match.flow[..., 1])
-        noise = 1.48 * float(np.median(length[trust > 0.5])) if (trust > 0.5).any() else 1.0
+        noise = dynamic.own_noise(length, trust)
         image, inside = turned(frames, i, j)
         change = np.maximum(_change(frames.gray(i), image, inside > 0), unusual)
         moved = length / np.sqrt(dynamic.MIN_SIGMA_PX**2 + noise**2)

@@ -54,7 +54,8 @@ class WindowDepth:
         """Maps of one frame, float32; nothing where no window shows it."""
         maps = self._motion.frame(position)
         total, weight = np.zeros((2, *maps.depth.shape), dtype=np.float32)
-        for number, slot in self._holding.get(position, ()):
+        held = self._holding.get(position, ())
+        for number, slot in held:
             inverse = self._cached(number)[1][slot]
             fitted = self._scale[number] * inverse + self._shift[number]
             fitted = np.clip(fitted, self._least[number], self._most[number]).astype(np.float32)
@@ -63,14 +64,9 @@ class WindowDepth:
             weight += say
         known = weight > 0
         depth = np.where(known, np.exp(total / np.maximum(weight, 1e-12)), 0).astype(np.float32)
-        error = np.interp(position, *self._errors())
+        error = np.mean([self._error[number] for number, _ in held] or [np.inf])
         confidence = known * np.float32(confidence_of(error))
         return DepthFrame(depth, confidence.astype(np.float32), maps.dynamic * known)
-
-    def _errors(self) -> tuple[list[int], list[float]]:
-        """Frames and the error expected of them."""
-        frames = sorted(self._holding)
-        return frames, [float(np.mean([self._error[number] for number, _ in self._holding[f]])) for f in frames]
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions (T,) and inverse depth (T, H, W) as predicted, 0 = none."""
@@ -95,8 +91,13 @@ def inverse_depth(prediction: Prediction) -> np.ndarray:
     else:
         axis, centre = prediction.c2w[:, :3, 2], prediction.c2w[:, :3, 3]
         z = np.einsum("thwi,ti->thw", prediction.points, axis) - (centre * axis).sum(1)[:, None, None]
-    known = np.isfinite(z) & (z > 0)
-    return np.where(known, 1 / np.where(known, z, 1), 0).astype(np.float32)
+    return _reciprocal(z)
+
+
+def _reciprocal(values: np.ndarray) -> np.ndarray:
+    """1 / values, float32; 0 where they are not positive or no numbers."""
+    known = np.isfinite(values) & (values > 0)
+    return np.where(known, 1 / np.where(known, values, 1), 0).astype(np.float32)
 
 
 def _fit(positions, inverse, solve, tracks, true, good, motion) -> tuple[float, ...] | None:
@@ -106,8 +107,7 @@ def _fit(positions, inverse, solve, tracks, true, good, motion) -> tuple[float, 
     def maps(position: int) -> DepthFrame | None:
         if position not in slots:
             return None
-        x = inverse[slots[position]]
-        depth = np.where(x > 0, 1 / np.where(x > 0, x, 1), 0)
+        depth = _reciprocal(inverse[slots[position]])
         return DepthFrame(depth, np.ones_like(depth), motion.frame(position).dynamic)
 
     z, _ = sample_depth(tracks, solve, maps)

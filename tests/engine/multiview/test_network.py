@@ -62,11 +62,16 @@ def test_fold_undoes_unfold_and_padding_repeats_the_edge():
     assert (padded[50:, :30] == image[49, :30]).all()
 
 
+def random_frame(seed, width, height):
+    """A lens, inverse depth, weight and picture."""
+    rng, shape = np.random.default_rng(seed), (height, width)
+    lens = Intrinsics(width, height, 60.0, 60.0, width / 2, height / 2)
+    d, weight = rng.uniform(0.1, 0.5, shape).astype(np.float32), rng.uniform(0, 1, shape).astype(np.float32)
+    return lens, d, weight, rng.integers(0, 255, (*shape, 3), dtype=np.uint8)
+
+
 def test_input_does_not_know_the_worlds_scale():
-    rng = np.random.default_rng(0)
-    lens = Intrinsics(50, 40, 60.0, 60.0, 25.0, 20.0)
-    d, weight = rng.uniform(0.1, 0.5, (40, 50)).astype(np.float32), rng.uniform(0, 1, (40, 50)).astype(np.float32)
-    rgb = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    lens, d, weight, rgb = random_frame(0, 50, 40)
 
     def tensors(scale):
         s = np.float32(scale)
@@ -81,10 +86,7 @@ def test_input_does_not_know_the_worlds_scale():
 
 def test_the_mirror_shows_the_mirrored_scene():
     """Channels of a mirrored frame are those that the mirrored picture and depth would have given."""
-    rng = np.random.default_rng(2)
-    lens = Intrinsics(64, 32, 60.0, 60.0, 32.0, 16.0)
-    d, weight = rng.uniform(0.1, 0.5, (32, 64)).astype(np.float32), rng.uniform(0, 1, (32, 64)).astype(np.float32)
-    rgb = rng.integers(0, 255, (32, 64, 3), dtype=np.uint8)
+    lens, d, weight, rgb = random_frame(2, 64, 32)
 
     def maps(flip):
         f = (lambda a: a[:, ::-1]) if flip else (lambda a: a)

@@ -11,7 +11,7 @@ from ...models.working_size import closest_size
 from ..window_clips import Store
 from .batches import Scene, scene
 
-FRAMES, CELLS = 8, 60
+FRAMES, CELLS = 8, 60  # of a window, of a picture
 _MOVES = 0.02  # units; windows with a shorter way say nothing of positions
 
 
