@@ -101,6 +101,8 @@ def disturbed_cameras(c2w: np.ndarray, K: np.ndarray, depth: float, rng: np.rand
 def true_tracks(clips: Clips, c2w: np.ndarray, K: np.ndarray, rng: np.random.Generator, per_frame: int = 120) -> Tracks:
     """Long tracks of corners, followed by what is true of their surfaces, with the errors that trackers make."""
     depth, part, moving = clips.depth[0].numpy(), clips.part[0].numpy(), clips.moving[0].numpy()
+    # What is seen through a window is not on the pane, and where it is nobody knows here.
+    window = clips.sky[0].numpy() & (clips.place[0] == "room")
     points, to_world = clips.points[0].numpy(), clips.to_world[0].numpy()
     true_c2w, true_K = clips.c2w[0].numpy(), clips.K[0].numpy()
     count, height, width = depth.shape
@@ -112,6 +114,8 @@ def true_tracks(clips: Clips, c2w: np.ndarray, K: np.ndarray, rng: np.random.Gen
         corners = cv2.goodFeaturesToTrack(gray, per_frame, quality, 6)
         for x, y in corners.reshape(-1, 2).astype(int) if corners is not None else ():
             p = part[start, y, x]
+            if window[start, y, x]:
+                continue
             if moving[start, y, x]:
                 T = to_world[:, p].astype(np.float64)
                 local = np.linalg.solve(T[start, :, :3], points[start, y, x] - T[start, :, 3])

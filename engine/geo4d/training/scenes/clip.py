@@ -10,12 +10,15 @@ from .camera_path import clear_the_way, random_path
 from .film import develop
 from .layout import Layout, lay_out
 from .objects import Kit
-from .parts import BOX, CYLINDER, ELLIPSOID, TERRAIN
+from .parts import BOX, CYLINDER, ELLIPSOID, LOOK, TERRAIN
 from .textures import make_atlas, mip_levels
 
 # Moments of one frame's exposure: place within the pixel and time as a share of the shutter. The first is the
 # pixel's centre at the frame's own time, the one that the truth is told of.
 SAMPLES = ((0.5, 0.5, 0.0), (0.22, 0.7, -0.4), (0.8, 0.78, 0.45), (0.62, 0.2, 0.2), (0.12, 0.22, -0.15))
+MIRRORED_AT_LEAST = 0.02  # share of light below which no mirrored ray is followed
+MIRRORED_LIGHT = 0.7  # share of the lamp's light on what is seen in a mirror; its shadows are not traced
+MIRROR_BLUR = 60.0  # of the footprint, over the shininess
 RAYS_TIMES_PARTS = {"cpu": 400_000, "cuda": 300_000_000}  # tests in flight
 
 
@@ -36,7 +39,7 @@ class Clips:
     )  # (B, F, H, W, 3) float32 world: where each point is one frame later (scene flow = difference)
     flow: torch.Tensor  # (B, F - 1, H, W, 2) float32 pixels, to the next frame, of the surface point itself
     moving: torch.Tensor  # (B, F, H, W) bool: belongs to something that moves
-    sky: torch.Tensor  # (B, F, H, W) bool: the finite dome all round open scenes
+    sky: torch.Tensor  # (B, F, H, W) bool: the finite dome all round open scenes, and what is seen through windows
     part: torch.Tensor  # (B, F, H, W) int64 which part, TERRAIN for the height field
     c2w: torch.Tensor  # (B, F, 4, 4) float64
     K: torch.Tensor  # (B, F, 3, 3) float64
@@ -100,11 +103,21 @@ class _Story:
         self.focal = path.focal_px(instants, width, height)
         self.motion = path.motion
         self.atlas = make_atlas(rng)
-        ground = Kit(rng, None).surface(1.5, 0.1)
-        fields = (ground.texture, ground.tile, ground.contrast, ground.gain, ground.specular, ground.shininess, 0.0)
-        self.ground_look = np.array(fields, np.float32)
+        self.ground_look = np.array(Kit(rng, None).surface(1.5, 0.1).fields(), np.float32)
         self.film = rng
         self.samples = samples
+
+
+@dataclass
+class _Seen:
+    """What R rays of N instants hit."""
+
+    scene: torch.Tensor  # (N,) which scene each instant is of
+    part: torch.Tensor  # (N, R)
+    local: torch.Tensor  # (N, R, 3) in the part's unit axes
+    normal: torch.Tensor  # (N, R, 3) world
+    point: torch.Tensor  # (N, R, 3) world
+    texels_at_one_metre: torch.Tensor  # (N, 1 or R), see shading.shade
 
 
 class _Stage:
@@ -125,8 +138,8 @@ class _Stage:
         rotation = np.tile(np.eye(3), (B, N, total, 1, 1))
         centre = np.full((B, N, total, 3), 1e5)
         half = np.full((B, total, 3), 1e-3)
-        look = np.zeros((B, total + 1, 7), np.float32)
-        look[..., 1] = 1.0
+        look = np.zeros((B, total + 1, len(LOOK)), np.float32)
+        look[..., LOOK["tile"]] = 1.0
         inside, moves = np.zeros((B, total), bool), np.zeros((B, total + 1), bool)
         next_rotation, next_centre = rotation[:, : len(times)].copy(), centre[:, : len(times)].copy()
         for b, story in enumerate(stories):
@@ -164,7 +177,7 @@ class _Stage:
         self.next_centre = put(next_centre)
         self.half = torch.cat([put(half), put(half[:, :1] * 0 + 1)], 1)
         self.look, self.moves = put(look), put(moves, torch.bool)
-        self.glows = self.look[..., 6] > 0.5
+        self.glows = self.look[..., LOOK["glow"]] > 0.5
         self.light = put(np.stack([s.layout.light for s in stories]))
         self.ambient = put([s.layout.ambient for s in stories])
         self.c2w = torch.as_tensor(np.stack([s.c2w for s in stories])).to(device)
@@ -239,24 +252,61 @@ class _Stage:
         light = self.light[scene]
         if s == 0:
             lit[frame, here] = shading.shadow(bodies, point, normal, light)
-        column = scene[:, None].expand_as(part)
-        index = torch.where(part == TERRAIN, self.look.shape[1] - 1, part)
-        colour = shading.shade(
-            self.atlas,
-            column,
-            self.look[column, index],
-            shading.texture_coordinates(local, self.half[column, index], part),
-            point,
-            normal,
-            eye,
-            light[:, None],
-            lit[frame, here],
-            self.ambient[scene][:, None],
-            (shading.SIZE / K[:, 0, 0]).float()[:, None],
-        )
+        seen = _Seen(scene, part, local, normal, point, (shading.SIZE / K[:, 0, 0]).float()[:, None])
+        colour = self._shade(seen, eye, lit[frame, here])
+        colour = self._with_mirrors(colour, bodies, seen, eye)
         in_camera = normal @ c2w[:, :3, :3].float()
         in_camera = torch.where((normal * direction).sum(-1, keepdim=True) > 0, -in_camera, in_camera)
         return colour, (t, in_camera, point, part, local)
+
+    def _look(self, seen: "_Seen"):
+        """Looks (N, R, len(LOOK)) and half extents (N, R, 3) of what is seen."""
+        column = seen.scene[:, None].expand_as(seen.part)
+        index = torch.where(seen.part == TERRAIN, self.look.shape[1] - 1, seen.part)
+        return self.look[column, index], self.half[column, index]
+
+    def _shade(self, seen: "_Seen", eye, lit) -> torch.Tensor:
+        """Linear colours (N, R, 3) as seen from ``eye`` (N, 1 or R, 3)."""
+        look, half = self._look(seen)
+        return shading.shade(
+            self.atlas,
+            seen.scene[:, None].expand_as(seen.part),
+            look,
+            shading.texture_coordinates(seen.local, half, seen.part),
+            seen.point,
+            seen.normal,
+            eye,
+            self.light[seen.scene][:, None],
+            lit,
+            self.ambient[seen.scene][:, None],
+            seen.texels_at_one_metre,
+        )
+
+    def _with_mirrors(self, colour, bodies, seen: "_Seen", eye) -> torch.Tensor:
+        """Colours (N, R, 3) with what polished surfaces mirror, once."""
+        look, _ = self._look(seen)
+        share = shading.mirrored_share(look, seen.point - eye, seen.normal)
+        polished = torch.nonzero((share > MIRRORED_AT_LEAST).any(0))[:, 0]
+        if not len(polished):
+            return colour
+        share, look = share[:, polished, None], look[:, polished]
+        point, normal = seen.point[:, polished], seen.normal[:, polished]
+        way = point - eye
+        facing = torch.where((way * normal).sum(-1, keepdim=True) > 0, -normal, normal)
+        bounced = way - 2 * (way * facing).sum(-1, keepdim=True) * facing
+        start = point + 2e-3 * facing * (1 + way.norm(dim=-1, keepdim=True))
+        t, part = rays.cast(bodies, start, bounced)
+        t = torch.where(t.isfinite(), t, 1e4)
+        hit = start + t[..., None] * bounced
+        local, hit_normal = rays.surface_at(bodies, hit, part)
+        # Less polished surfaces blur what they mirror.
+        texels = seen.texels_at_one_metre * (1 + MIRROR_BLUR / look[..., LOOK["shininess"]].clamp(min=1))
+        image = _Seen(seen.scene, part, local, hit_normal, hit, texels)
+        # Where the eye is in the mirror: distances and angles are those of the whole way.
+        there = self._shade(image, start - bounced, torch.full_like(t, MIRRORED_LIGHT))
+        out = colour.clone()
+        out[:, polished] = (1 - share) * colour[:, polished] + share * there
+        return out
 
     def _following(self, truth, part) -> torch.Tensor:
         """Where the hits of every frame are one frame later, (B, F, R, 3) world."""

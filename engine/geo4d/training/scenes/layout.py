@@ -52,6 +52,10 @@ def _room(rng: np.random.Generator, movers: bool) -> Layout:
             kit.picture(
                 (rng.choice([-1, 1]) * (w - 0.02), -rng.uniform(0.9, 2.0), rng.uniform(-d, d) * 0.8), half[[2, 1, 0]]
             )
+    if rng.random() < 0.45:
+        _windows(rng, kit, w, d, h)
+    if rng.random() < 0.4:
+        _fitted_rows(rng, kit, w, d)
     for _ in range(rng.integers(1, 4)):
         if rng.random() < 0.5:
             kit.cabinet(rng.uniform(-w, w) * 0.8, d - 0.4, 0.0)
@@ -74,6 +78,32 @@ def _room(rng: np.random.Generator, movers: bool) -> Layout:
     return Layout("room", parts.table(), None, light, rng.uniform(0.3, 0.75), box, target, 3.0)
 
 
+def _windows(rng: np.random.Generator, kit: Kit, w: float, d: float, h: float) -> None:
+    """Windows in the wall ahead, in one at the side or in both; some reach from the floor to the ceiling."""
+    for wall in rng.choice(3, int(rng.integers(1, 3)), replace=False):
+        high = 0.48 * h if rng.random() < 0.4 else rng.uniform(0.3, 0.6)
+        middle = -h / 2 if high > 0.4 * h else -rng.uniform(1.2, 1.6)
+        wide = rng.uniform(0.4, 0.9) * (w if wall == 0 else d) * rng.uniform(0.4, 1)
+        if wall == 0:
+            kit.window((rng.uniform(-1, 1) * (w - wide), middle, d - 0.015), (wide, high, 0.01))
+        else:
+            x = (w - 0.015) * (1 if wall == 1 else -1)
+            kit.window((x, middle, rng.uniform(-0.3, 1) * (d - wide)), (0.01, high, wide))
+
+
+def _fitted_rows(rng: np.random.Generator, kit: Kit, w: float, d: float) -> None:
+    """Fitted units along the wall ahead, along one at the side, or round the corner."""
+    length = rng.uniform(0.5, 1.0) * 2 * w
+    if rng.random() < 0.7:
+        kit.counter((-w + rng.uniform(0, 1) * (2 * w - length), d - 0.4), 0.0, length)
+    if rng.random() < 0.7:
+        side = rng.choice([-1, 1])
+        run = rng.uniform(0.4, 0.9) * d
+        # A row's fronts look along its own -z: the wall on the left is turned the other way.
+        start = (side * (w - 0.4), d - 0.8 if side > 0 else d - 0.8 - run)
+        kit.counter(start, np.pi / 2 if side > 0 else -np.pi / 2, run)
+
+
 def _indoor_mover(rng: np.random.Generator, kit: Kit, target: np.ndarray, w: float, d: float) -> None:
     # Where the camera is likely to look: between its place and its target.
     at = (target * [1, 0, 1] + [0, 0, -0.6 * d]) / 2 + rng.normal(0, [0.25 * w, 0, 0.25 * d])
@@ -85,7 +115,11 @@ def _indoor_mover(rng: np.random.Generator, kit: Kit, target: np.ndarray, w: flo
         sway = rng.uniform(-0.15, 0.15, 3) * [1, 0, 1]
         group = Group(at, yaw, stride if walks else np.zeros(3), 0.0 if walks else rng.uniform(-1, 1), sway)
         group.hop = rng.uniform(0.05, 0.25) if rng.random() < 0.15 else 0.0
-        kit.person(group, rng.uniform(0.3, 1.0))
+        if not walks and rng.random() < 0.6:  # stands where it is and moves arms and trunk
+            group = Group(at, yaw, lean=rng.uniform(0.03, 0.2), sway_hz=rng.uniform(0.3, 1.2), phase=rng.uniform(0, 6))
+            kit.person(group, rng.uniform(0.3, 1.0), stands=True)
+        else:
+            kit.person(group, rng.uniform(0.3, 1.0))
     else:
         kit.toy(Group(at, yaw, stride * rng.uniform(0.3, 1), rng.uniform(-1, 1)), rng.uniform(0.1, 0.5))
 
@@ -110,6 +144,9 @@ def _street(rng: np.random.Generator, movers: bool) -> Layout:
             if rng.random() < 0.9:
                 x = side * (half_width + 4 + rng.uniform(-0.3, 0.6))
                 parts.add(BOX, (4, height / 2, depth), (x, -height / 2, z + depth), kit.surface(3.0, 0.15))
+                if rng.random() < 0.3:  # a shop's front
+                    pane = kit.gloss(1.0, 0.05, 0.4)
+                    parts.add(BOX, (4.05, 1.2, depth * rng.uniform(0.4, 0.9)), (x, -1.5, z + depth), pane)
                 if rng.random() < 0.5:  # bay, balcony or awning
                     y, out = -rng.uniform(2.2, height), side * rng.uniform(0.3, 1.2)
                     parts.add(BOX, (0.8, 0.15, depth * 0.6), (x - side * 4 - out * 0.2, y, z + depth), kit.surface(1.0))
@@ -124,9 +161,14 @@ def _street(rng: np.random.Generator, movers: bool) -> Layout:
     for _ in range(rng.integers(0, 4)):
         kit.tree(rng.choice([-1, 1]) * (half_width - 1.5), rng.uniform(5, 0.8 * length), 1.5)
     lanes = (half_width - 5.2, half_width - 6.8)
-    for _ in range(rng.integers(1, 5)):  # parked
-        x = rng.choice([-1, 1]) * max(lanes[0], 1.0)
-        kit.car(Group(np.array([x, 0.0, rng.uniform(4, 0.8 * length)]), rng.choice([0, np.pi])))
+    if rng.random() < 0.5:  # parked in rows
+        for side in (-1, 1)[: int(rng.integers(1, 3))]:
+            for z in np.arange(rng.uniform(2, 8), 0.7 * length, rng.uniform(5.5, 9))[:6]:
+                kit.car(Group(np.array([side * max(lanes[0], 1.0), 0.0, z]), rng.choice([0, np.pi])))
+    else:
+        for _ in range(rng.integers(1, 5)):
+            x = rng.choice([-1, 1]) * max(lanes[0], 1.0)
+            kit.car(Group(np.array([x, 0.0, rng.uniform(4, 0.8 * length)]), rng.choice([0, np.pi])))
     if movers:
         for _ in range(rng.integers(1, 4)):
             way = rng.choice([-1.0, 1.0])

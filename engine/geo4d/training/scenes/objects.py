@@ -19,6 +19,7 @@ class Kit:
         """A random look for something about ``size_m`` large; plain with probability ``plain``."""
         rng = self.rng
         shiny = rng.random() < 0.3
+        polished = shiny and rng.random() < 0.4
         return Surface(
             texture=int(rng.integers(TEXTURES)),
             tile=float(size_m * np.exp(rng.uniform(-1.2, 0.9))),
@@ -26,7 +27,17 @@ class Kit:
             gain=float(rng.uniform(0.5, 1.2)),
             specular=float(rng.uniform(0.1, 0.8) if shiny else 0.0),
             shininess=float(np.exp(rng.uniform(1.5, 5.0))),
+            mirror=float(rng.uniform(0.02, 0.3)) if polished else 0.0,
         )
+
+    def gloss(self, size_m: float, least: float, most: float) -> Surface:
+        """A plain, polished look: lacquer, glass, stone."""
+        rng = self.rng
+        look = self.surface(size_m)
+        look.contrast = float(rng.uniform(0.0, 0.15))
+        look.specular, look.shininess = float(rng.uniform(0.2, 0.9)), float(np.exp(rng.uniform(3.0, 5.5)))
+        look.mirror = float(rng.uniform(least, most))
+        return look
 
     def table(self, x: float, z: float) -> None:
         """Table or desk with legs, things on it, perhaps chairs."""
@@ -70,6 +81,52 @@ class Kit:
                 rng.uniform(-w, w) * 0.8, -2 * h - 0.04, rng.uniform(-d, d) * 0.5, rng.uniform(0.06, 0.2), group=g
             )
 
+    def counter(self, start, yaw: float, length: float) -> None:
+        """A fitted row of fronts from ``start`` (x, z) along its own x axis, with a top, often with units above."""
+        rng = self.rng
+        g = self.parts.group(Group(np.array([start[0], 0.0, start[1]]), yaw))
+        deep, high = rng.uniform(0.25, 0.35), rng.uniform(0.4, 0.5)
+        fronts = self.gloss(1.0, 0.03, 0.25) if rng.random() < 0.6 else self.surface(1.0, 0.7)
+        dark = Surface(fronts.texture, 1.0, 0.1, 0.25 * fronts.gain)
+        top = self.gloss(0.5, 0.02, 0.15) if rng.random() < 0.5 else self.surface(0.5, 0.3)
+        self.parts.add(BOX, (length / 2, high - 0.06, deep - 0.02), (length / 2, -high - 0.06, 0), dark, group=g)
+        self.parts.add(BOX, (length / 2, 0.02, deep + 0.02), (length / 2, -2 * high - 0.02, 0), top, group=g)
+        above = rng.random() < 0.5
+        wide, handles, x = rng.uniform(0.3, 0.7), rng.random() < 0.6, 0.0
+        while x < length - 0.1:
+            half = min(wide, length - x) / 2 - 0.004
+            at = x + half + 0.004
+            self.parts.add(BOX, (half, high - 0.06, 0.02), (at, -high - 0.05, -deep), fronts, group=g)
+            if above:
+                self.parts.add(BOX, (half, 0.35, 0.17), (at, -1.75, deep - 0.17), fronts, group=g)
+            if handles:
+                handle = (at, -2 * high + 0.12, -deep - 0.035)
+                self.parts.add(BOX, (half * 0.5, 0.012, 0.015), handle, top, group=g)
+            x += wide
+        for _ in range(rng.integers(1, 6)):
+            where = rng.uniform(0.1, length - 0.1), -2 * high - 0.04, rng.uniform(-0.7, 0.7) * deep
+            self.thing(*where, rng.uniform(0.05, 0.15), group=g)
+
+    def window(self, centre, half) -> None:
+        """A pane (thin along one axis) that looks out on what is far away, and its bars."""
+        rng = self.rng
+        pane = Surface(int(rng.integers(TEXTURES)), rng.uniform(0.4, 1.5), 1.0, rng.uniform(0.8, 3.0))
+        pane.glow = pane.outlook = 1.0
+        half = np.asarray(half, float)
+        self.parts.add(BOX, half, centre, pane)
+        frame = self.surface(0.4, 0.8)
+        across, thin = (0, 2) if half[2] < half[0] else (2, 0)
+        for share in np.linspace(-1, 1, int(rng.integers(2, 5))):
+            at, size = np.array(centre, float), np.array([0.0, half[1], 0.0])
+            at[across] += share * half[across]
+            size[across], size[thin] = rng.uniform(0.02, 0.06), half[thin] + 0.04
+            self.parts.add(BOX, size, at, frame)
+        for share in (-1, 1):
+            at, size = np.array(centre, float), half.copy()
+            at[1] += share * half[1]
+            size[1], size[thin] = 0.04, half[thin] + 0.04
+            self.parts.add(BOX, size, at, frame)
+
     def thing(self, x: float, y: float, z: float, r: float, group: int = 0) -> None:
         """One small thing that stands at height y."""
         rng = self.rng
@@ -88,8 +145,9 @@ class Kit:
         g = self.parts.group(Group(np.array([x, 0.0, z])))
         self.parts.add(CYLINDER, (0.06 * h, h / 2, 0.06 * h), (0, -h / 2, 0), self.surface(0.5, 0.1), group=g)
         leaves = self.surface(0.6 * h, 0.0)
-        for _ in range(rng.integers(1, 4)):
-            half = h * rng.uniform(0.2, 0.45, 3)
+        many = rng.random() < 0.3  # a crown that one sees through
+        for _ in range(rng.integers(8, 16) if many else rng.integers(1, 4)):
+            half = h * (rng.uniform(0.06, 0.2, 3) if many else rng.uniform(0.2, 0.45, 3))
             at = np.array([*(rng.uniform(-0.25, 0.25, 2) * h), 0])[[0, 2, 1]]
             self.parts.add(ELLIPSOID, half, at - [0, h * rng.uniform(0.9, 1.3), 0], leaves, group=g)
 
@@ -106,9 +164,8 @@ class Kit:
         rng = self.rng
         g = self.parts.group(group)
         w, length, h = rng.uniform(0.8, 1.1), rng.uniform(1.8, 3.0), rng.uniform(0.35, 0.9)
-        paint = self.surface(1.5, 0.8)
-        paint.specular, paint.shininess = rng.uniform(0.2, 0.9), 60.0
-        glass = Surface(paint.texture, 1.0, 0.05, 0.25, 0.9, 90.0)
+        paint = self.gloss(1.5, 0.02, 0.2) if rng.random() < 0.85 else self.surface(1.5, 0.3)
+        glass = Surface(paint.texture, 1.0, 0.05, 0.25, 0.9, 90.0, mirror=rng.uniform(0.1, 0.4))
         self.parts.add(BOX, (w, h / 2, length), (0, -0.3 - h / 2, 0), paint, group=g)
         top = rng.uniform(0.2, 0.7)
         self.parts.add(
@@ -119,18 +176,24 @@ class Kit:
             axle = self.parts
             axle.add(CYLINDER, (0.32, w * 1.01, 0.32), (0, -0.32, z), rubber, group=g, yaw=np.pi / 2, tilt=np.pi / 2)
 
-    def person(self, group: Group, energy: float) -> None:
-        """A figure that walks or dances; ``energy`` is the swing of its limbs in radians (0 stands still)."""
+    def person(self, group: Group, energy: float, stands: bool = False) -> None:
+        """A figure that walks or dances; ``energy`` is the swing of its limbs in radians (0 stands still).
+
+        One that ``stands`` keeps its legs where they are and swings its arms.
+        """
         rng, g = self.rng, self.parts.group(group)
         s = rng.uniform(0.9, 1.1)
-        shirt, trousers = self.surface(0.4), self.surface(0.4, 0.6)
+        shirt, trousers = self.surface(0.4, 0.5), self.surface(0.4, 0.7)
+        if rng.random() < 0.4:  # dark trousers
+            trousers.gain *= 0.3
         skin = Surface(int(rng.integers(TEXTURES)), 0.3, 0.08, 0.9)
         hz, phase = rng.uniform(0.6, 1.6), rng.uniform(0, 6)
         hip, shoulder = -0.9 * s, -1.42 * s
         self.parts.add(ELLIPSOID, np.array([0.2, 0.34, 0.13]) * s, (0, -1.17 * s, 0), shirt, group=g)
         self.parts.add(ELLIPSOID, np.array([0.1, 0.13, 0.11]) * s, (0, -1.65 * s, 0), skin, group=g)
         for side in (-1, 1):
-            leg = dict(group=g, pivot=(side * 0.1 * s, hip, 0), swing=(energy, hz, phase + side * np.pi / 2))
+            leg = dict(group=g, pivot=(side * 0.1 * s, hip, 0))
+            leg["swing"] = (0.0 if stands else energy, hz, phase + side * np.pi / 2)
             arm = dict(group=g, pivot=(side * 0.24 * s, shoulder, 0))
             arm["swing"] = (energy * rng.uniform(0.8, 2.5), hz, phase - side * np.pi / 2)
             self.parts.add(CYLINDER, np.array([0.075, 0.45, 0.075]) * s, (0, 0.45 * s, 0), trousers, **leg)

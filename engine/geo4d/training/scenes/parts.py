@@ -4,7 +4,7 @@ World: metres, OpenCV axes (x right, y down, z forward), the floor at y = 0 and 
 y < 0.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 
 import numpy as np
 
@@ -23,6 +23,15 @@ class Surface:
     specular: float = 0.0
     shininess: float = 20.0
     glow: float = 0.0  # share of light of its own (sky, lamps, screens)
+    mirror: float = 0.0  # share of light from head-on that it mirrors; more of it at a grazing angle
+    outlook: float = 0.0  # 1: a window pane; what is seen through it is far away and keeps its direction
+
+    def fields(self) -> tuple[float, ...]:
+        """A row of tables of looks."""
+        return astuple(self)
+
+
+LOOK = {f.name: k for k, f in enumerate(fields(Surface))}  # columns of tables of looks
 
 
 @dataclass
@@ -37,10 +46,11 @@ class Group:
     sway_hz: float = 0.5
     phase: float = 0.0
     hop: float = 0.0  # metres that it leaves the ground, |sin|
+    lean: float = 0.0  # radians, amplitude of a swing about its own x axis on the ground: feet stay where they are
 
     @property
     def moves(self) -> bool:
-        return bool(np.any(self.velocity) or self.yaw_rate or np.any(self.sway) or self.hop)
+        return bool(np.any(self.velocity) or self.yaw_rate or np.any(self.sway) or self.hop or self.lean)
 
 
 class PartList:
@@ -77,7 +87,7 @@ class PartList:
         """The finished table; ``lift(x, z)`` is the height y of the ground, None for a level floor."""
         self.rows.sort(key=lambda row: row[0])  # kinds together, the order that rays are cast in
         kind, half, centre, pivot, group, yaw, tilt, swing, surface, inside = zip(*self.rows, strict=True)
-        looks = [(s.texture, s.tile, s.contrast, s.gain, s.specular, s.shininess, s.glow) for s in surface]
+        looks = [s.fields() for s in surface]
         return PartTable(
             kind=np.array(kind),
             half=np.stack(half),
@@ -104,7 +114,7 @@ class PartTable:
     group: np.ndarray  # (P,)
     rotation: np.ndarray  # (P, 3, 3)
     swing: np.ndarray  # (P, 3)
-    look: np.ndarray  # (P, 7) float32, the fields of Surface in order
+    look: np.ndarray  # (P, len(LOOK)) float32, the fields of Surface in order
     inside: np.ndarray  # (P,) bool
     groups: list[Group]
     lift: object = None
@@ -130,7 +140,8 @@ class PartTable:
         if self.lift is not None and g is not self.groups[0]:
             position[:, 1] += self.lift(position[:, 0], position[:, 2])
         position[:, 1] -= g.hop * np.abs(np.sin(2 * np.pi * g.sway_hz * times + 1.3 * g.phase))
-        return rotation_y(g.yaw + g.yaw_rate * times), position
+        turn = rotation_y(g.yaw + g.yaw_rate * times)
+        return (turn @ rotation_x(g.lean * wave) if g.lean else turn), position
 
 
 def rotation_y(angle: np.ndarray) -> np.ndarray:

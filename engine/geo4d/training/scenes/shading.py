@@ -3,7 +3,7 @@
 import torch
 
 from . import rays
-from .parts import TERRAIN
+from .parts import LOOK, TERRAIN
 from .textures import LEVELS, SIZE
 
 
@@ -54,6 +54,25 @@ def texture_coordinates(local: torch.Tensor, half: torch.Tensor, part: torch.Ten
     return torch.stack([torch.where(ground, local[..., 0], first), torch.where(ground, local[..., 2], second)], -1)
 
 
+def _through_window(outlook, direction, uv, contrast, gain):
+    """Panes show what is far away: a texture over directions, plainer and brighter above the horizon."""
+    azimuth, up = torch.atan2(direction[..., 0], direction[..., 2]), -direction[..., 1]
+    sky = torch.sigmoid(30 * up)
+    pane = outlook > 0
+    uv = torch.where(pane[..., None], torch.stack([azimuth, -up], -1), uv)
+    return uv, torch.where(pane, contrast * (1 - 0.85 * sky), contrast), torch.where(pane, gain * (0.6 + sky), gain)
+
+
+def mirrored_share(look: torch.Tensor, way: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
+    """Share of light (N, R) that surfaces mirror towards the eye, by Schlick's approximation of Fresnel's equations.
+
+    ``look`` is (N, R, len(LOOK)), ``way`` from the eye to the hit and ``normal`` are (N, R, 3).
+    """
+    head_on = look[..., LOOK["mirror"]]
+    facing = (torch.nn.functional.normalize(way, dim=-1) * normal).sum(-1).abs()
+    return torch.where(head_on > 0, head_on + (1 - head_on) * (1 - facing) ** 5, 0.0)
+
+
 def shadow(bodies: rays.Bodies, point: torch.Tensor, normal: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
     """1 where the light (N, 3) reaches the hits (N, R, 3), 0 where something stands between."""
     towards = light[:, None] - point
@@ -81,20 +100,21 @@ def shade(
     Parameters
     ----------
     scene : (N, R) which scene's atlas.
-    look : (N, R, 7) the fields of :class:`.parts.Surface` at the hits.
+    look : (N, R, len(LOOK)) the fields of :class:`.parts.Surface` at the hits.
     uv : (N, R, 2) metric surface coordinates.
     point, normal : (N, R, 3) world.
-    eye, light : (N, 1, 3) world.
+    eye : (N, 1 or R, 3), light : (N, 1, 3) world.
     lit : (N, R) share of the light that arrives.
     ambient : (N, 1) share of light from everywhere.
-    texels_at_one_metre : (N, 1) angle of a pixel times SIZE: footprint on a tile of one metre at one metre.
+    texels_at_one_metre : (N, 1 or R) angle of a pixel times SIZE: footprint on a tile of one metre at one metre.
     """
-    texture, tile, contrast, gain, specular, shininess, glow = look.unbind(-1)
+    texture, tile, contrast, gain, specular, shininess, glow, _, outlook = look.unbind(-1)
     view = eye - point
     distance = view.norm(dim=-1)
     view = view / distance.clamp(min=1e-9)[..., None]
     facing = (view * normal).sum(-1).abs().clamp(min=0.15)
-    texels = texels_at_one_metre * distance / tile / facing.sqrt()
+    texels = texels_at_one_metre * torch.where(outlook > 0, 1.0, distance / facing.sqrt()) / tile
+    uv, contrast, gain = _through_window(outlook, -view, uv, contrast, gain)
     texture = texture.long()
     colour = atlas.sample(scene, texture, uv / tile[..., None], texels)
     plain = atlas.mean[scene, texture]
