@@ -37,10 +37,10 @@ def _room(rng: np.random.Generator, movers: bool) -> Layout:
     parts = PartList()
     kit = Kit(rng, parts)
     w, d, h = rng.uniform(1.6, 4.5), rng.uniform(2.0, 6.0), rng.uniform(2.2, 3.6)
-    parts.add(BOX, (w, h / 2, d), (0, -h / 2, 0), kit.surface(1.0, 0.55), inside=True)
+    # The shell reaches a little below the floor: surfaces in one plane would take turns.
+    parts.add(BOX, (w, h / 2 + 0.01, d), (0, 0.01 - h / 2, 0), kit.surface(1.0, 0.55), inside=True)
     target = np.array([rng.uniform(-0.5, 0.5) * w, -rng.uniform(0.2, 1.3), rng.uniform(0.2, 1.0) * d])
-    # Floor of its own look, just inside the shell.
-    parts.add(BOX, (w, 0.02, d), (0, 0.02, 0), kit.surface(0.8, 0.15))
+    parts.add(BOX, (w, 0.02, d), (0, 0.02, 0), kit.surface(0.8, 0.15))  # a floor of its own look
     if rng.random() < 0.6:  # a wall of another colour, panelled or glazed
         side = rng.choice([-1, 1])
         parts.add(BOX, (0.01, h / 2, d), (side * w, -h / 2, 0), kit.surface(1.0, 0.5))

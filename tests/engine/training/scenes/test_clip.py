@@ -125,6 +125,15 @@ def test_background_is_finite_and_hits_everywhere(clips):
     assert clips.depth.min() > 0.01
 
 
+def test_a_rooms_floor_is_one_surface(clips):
+    """Not the shell's lower face here and there: two surfaces in one plane."""
+    part, floor = clips.part[0], clips.points[0, ..., 1].abs() < 1e-3
+    assert floor.double().mean() > 0.05, "the seed was chosen to show a room's floor"
+    assert clips.place[0] == "room"
+    assert torch.mode(part[floor])[0] != 0
+    assert (part[floor] == 0).sum() == 0, "part 0 is the shell"
+
+
 def test_height_field_hits_lie_on_it():
     clips = make_clips([44], frames=1, samples=1, **SIZE)
     ground = clips.part[0, 0] == TERRAIN
