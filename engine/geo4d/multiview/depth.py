@@ -2,7 +2,8 @@
 
 Flow to neighbours chosen by parallax, robust triangulation on each pixel's ray, movers by what their flow does
 that no static point could, an edge-aware affine fill of what was not measured, movers placed by where they touch
-the ground, the depth network's correction of all that, and at last neighbouring frames brought into agreement.
+the ground, the depth network's correction of all that, movers as whole figures again, and at last neighbouring
+frames brought into agreement.
 """
 
 from collections.abc import Iterator, Set
@@ -14,7 +15,7 @@ from ..footage.shot import Shot
 from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
-from . import dynamic, fusion, ground, settling, still_camera
+from . import dynamic, figures, fusion, ground, settling, still_camera
 from .composition import Composition
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
@@ -128,7 +129,8 @@ class DepthMaker:
             return DepthFrame(empty, empty.copy(), self.measurement(i).moving)
         if self.network is None:
             return composition.frame()
-        return self.network.refine(composition, *self.network_tensors(i, composition))
+        frame = self.network.refine(composition, *self.network_tensors(i, composition))
+        return figures.whole(frame, composition, self.floor, self.frames.c2w[i], self.frames.lenses[i])
 
     def composition(self, i: int) -> Composition | None:
         """Untrained depth of frame i from its own measurement and its neighbours'; None where nothing was measured."""
