@@ -2,7 +2,7 @@
 
 Each map is corrected on its own, so neighbours disagree a little where little was measured, and that flickers.
 Through the solved cameras they can be held against each other: what neighbours say of a static pixel is averaged
-with what its own frame says.
+with what its own frame says. A mover's distance is told by each frame anew; there the median of the neighbours' counts.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,14 @@ import cv2
 import numpy as np
 
 from ..geometry.camera import Intrinsics
+from . import dynamic
 from .depth_frame import DepthFrame
 
 OFFSETS = (-4, -2, -1, 1, 2, 4)  # frames whose maps are asked
 TOLERANCE = 0.3  # of log depth: a neighbour so far off has a quarter of its say, an occluder has none
+
+MOVES = 0.5  # probability of motion
+SHARED = 0.1  # of a mover's pixels that must be a mover's in the neighbour too for that to have a say
 
 EDGE = 0.15  # relative difference of inverse depth of adjoining pixels that is an edge
 
@@ -29,7 +33,7 @@ def settle(i: int, maps: Mapping[int, DepthFrame], c2w: np.ndarray, lenses: list
 
     Returns
     -------
-    A new map; where a pixel moves or no neighbour shows it, it is as before.
+    A new map. Static pixels that no neighbour shows are as before, and movers change as wholes.
     """
     own = maps[i]
     known = own.depth > 0
@@ -42,8 +46,28 @@ def settle(i: int, maps: Mapping[int, DepthFrame], c2w: np.ndarray, lenses: list
         say *= calm
         pull += say * off
         total += say
-    depth = np.where(known, own.depth * np.exp(pull / total), 0).astype(np.float32)
+    pull = pull / total
+    for mask in dynamic.groups(known & (own.dynamic > MOVES)):
+        pull[mask] += _steadier(mask, i, maps)
+    depth = np.where(known, own.depth * np.exp(pull), 0).astype(np.float32)
     return DepthFrame(depth, own.confidence, own.dynamic)
+
+
+def _steadier(mask: np.ndarray, i: int, maps: Mapping[int, DepthFrame]) -> float:
+    """By how much log depth of a mover (h, w) bool of frame i is to change: the median of what neighbours say.
+
+    Neighbours are asked in pairs before and after, so that what comes nearer at a steady pace is not held back.
+    """
+    said = [0.0]
+    for gap in (offset for offset in OFFSETS if offset > 0):
+        pair = []
+        for j in (i - gap, i + gap):
+            both = mask & (maps[j].dynamic > MOVES) & (maps[j].depth > 0) if j in maps else np.zeros_like(mask)
+            if both.sum() > SHARED * mask.sum():
+                pair.append(float(np.median(np.log(maps[j].depth[both] / maps[i].depth[both]))))
+        if len(pair) == 2:
+            said += pair
+    return float(np.median(said))
 
 
 def _seen_from(own: DepthFrame, other: DepthFrame, relative: np.ndarray, lens: Intrinsics, lens_other: Intrinsics):

@@ -43,7 +43,32 @@ def test_what_differs_from_frame_to_frame_is_averaged(world):
     assert np.median(np.abs(off)) == pytest.approx(0.04 * 3 / 7, rel=0.1)
 
 
-def test_movers_and_missing_depth_are_left_alone(world):
+def moving_maps(world, level):
+    """A mover in the left of the picture whose depth is the truth's times a factor for each frame."""
+    maps = maps_of(world, lambda i: 1.0)
+    for i, frame in maps.items():
+        frame.dynamic = np.zeros((H, W), np.float32)
+        frame.dynamic[:, :100] = 1
+        frame.depth[:, :100] = 2.0 * level(i)
+    return maps
+
+
+def test_a_mover_whose_distance_jumps_in_one_frame_is_put_back(world):
+    i = F // 2
+    maps = moving_maps(world, lambda j: 1.3 if j == i else 1.0)
+    maps[i].depth[:10, :100] *= 1.1  # its shape stays
+    got = settled(world, maps).depth
+    np.testing.assert_allclose(got[20:, :100], 2.0, rtol=1e-5)
+    np.testing.assert_allclose(got[:10, :100], 2.2, rtol=1e-5)
+
+
+def test_a_mover_that_comes_nearer_is_not_held_back(world):
+    i = F // 2
+    got = settled(world, moving_maps(world, lambda j: 0.95**j))
+    np.testing.assert_allclose(got.depth[:, :100], 2.0 * 0.95**i, rtol=1e-5)
+
+
+def test_movers_that_no_neighbour_shows_and_missing_depth_are_left_alone(world):
     maps = maps_of(world, lambda i: 1 + 0.02 * (-1) ** i)
     i = F // 2
     maps[i].depth[:40] = 0
