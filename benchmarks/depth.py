@@ -212,8 +212,8 @@ def multiview(shot, truth: GroundTruth, positions: range, arguments: argparse.Na
         single["untrained"][i] = composition.frame() if composition else DepthFrame(empty, empty, empty)
         if network is not None:
             before = cpu_seconds()
-            refined = network.refine(composition, *maker.network_tensors(i, composition)) if composition else None
-            single["learned"][i] = refined or single["untrained"][i]
+            corrected = maker.corrected(i, composition) if composition else None
+            single["learned"][i] = corrected or single["untrained"][i]
             extra += cpu_seconds() - before
     shared = (cpu_seconds() - started - extra) / len(positions)
     methods = []

@@ -129,6 +129,10 @@ class DepthMaker:
             return DepthFrame(empty, empty.copy(), self.measurement(i).moving)
         if self.network is None:
             return composition.frame()
+        return self.corrected(i, composition)
+
+    def corrected(self, i: int, composition: Composition) -> DepthFrame:
+        """Frame i's composition as the network corrects it, its movers as whole figures."""
         frame = self.network.refine(composition, *self.network_tensors(i, composition))
         return figures.whole(frame, composition, self.floor, self.frames.c2w[i], self.frames.lenses[i])
 

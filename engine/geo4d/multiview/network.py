@@ -40,7 +40,7 @@ class LearnedDepth:
         self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
 
     def output(self, maps: np.ndarray, sweep: np.ndarray) -> np.ndarray:
-        """Raw output (16, h, w) for maps (33, h, w) and sweep (33, h / 2, w / 2)."""
+        """Raw output (17, h, w) for maps (35, h, w) and sweep (33, h / 2, w / 2)."""
         self._net.setInput(np.ascontiguousarray(maps[None]), "maps")
         self._net.setInput(np.ascontiguousarray(sweep[None]), "sweep")
         return self._net.forward()[0]
@@ -73,7 +73,8 @@ def correction(output: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """Log ratio (4, h, w) by which inverse depth is to be corrected, from the network's output and its maps.
 
     A weighted mean of what the pixel could be (as it is, the static scene, the floor, planes through measured
-    points), a rest for each sub-pixel, and of both the share that the network was found to be right about.
+    points, what stands on the floor), a rest for each sub-pixel, and of both the share that the network was found to
+    be right about.
     """
     logits = output[9:-1]
     weights = np.exp(logits - logits.max(axis=0))

@@ -12,6 +12,7 @@ from ..geometry.camera import Intrinsics
 from .composition import Composition
 from .plane_sweep import CELL
 from .planes import OFFERED, offered_planes
+from .standing import standing
 
 MULTIPLE = 32
 FUSED = 16  # channel of the measured depth's ratio; its weight follows
@@ -20,9 +21,10 @@ STATIC = 20  # channel of the static scene's ratio
 FLOOR = 21  # channel of the floor's ratio; whether there is a floor follows
 RAY_X = 25  # channel of the ray's x; its y follows
 PLANES = 27  # first channel of the offered planes' ratios; their shares follow
-CHANNELS = PLANES + 2 * OFFERED
-# What the correction may choose from besides no correction: the static scene, the floor, planes.
-CANDIDATES = (STATIC, FLOOR, *range(PLANES, PLANES + OFFERED))
+STANDING = PLANES + 2 * OFFERED  # channel of the ratio of what stands on the floor; its closeness follows
+CHANNELS = STANDING + 2
+# What the correction may choose from besides no correction: the static scene, the floor, planes, what stands.
+CANDIDATES = (STATIC, FLOOR, *range(PLANES, PLANES + OFFERED), STANDING)
 RATIO_LIMIT = 1.0  # of log ratios
 DEPTH_LIMIT = 3.0  # of log inverse depth against its median
 
@@ -100,20 +102,40 @@ def network_input(rgb: np.ndarray, lens: Intrinsics, composition: Composition, a
             np.stack([cells(pad(x)), cells(pad(y))]),
         ]
     ).astype(np.float32)
-    maps = with_planes(maps)
+    maps = with_guesses(maps)
     static = pad(np.maximum(c.static, 1e-12).astype(np.float32))
     return NetworkInput(maps, base.astype(np.float32), level, np.exp(cells(np.log(static), CELL)).astype(np.float32))
 
 
-def with_planes(maps: np.ndarray) -> np.ndarray:
-    """Maps (PLANES, h, w) with the channels (CHANNELS - PLANES, h, w) of the planes that they themselves tell."""
+def with_guesses(maps: np.ndarray) -> np.ndarray:
+    """Maps (PLANES, h, w) with the channels (CHANNELS - PLANES, h, w) of what they themselves suggest."""
     picture = maps[:12].reshape(3, 4, *maps.shape[1:]).mean(axis=1).transpose(1, 2, 0)
     rgb = np.clip((picture + 0.5) * 255, 0, 255).astype(np.uint8)
     log_d = maps[12:16].mean(axis=0)
-    measured = np.exp(log_d + maps[FUSED])
-    d, share = offered_planes(rgb, maps[RAY_X], maps[RAY_X + 1], measured, maps[FUSED + 1])
-    ratio = np.clip(np.log(np.maximum(d, 1e-12)) - log_d, -RATIO_LIMIT, RATIO_LIMIT)
-    return np.concatenate([maps, np.where(d > 0, ratio, 0), share]).astype(np.float32)
+    x, y = maps[RAY_X], maps[RAY_X + 1]
+
+    def ratio(d: np.ndarray) -> np.ndarray:
+        value = np.log(np.maximum(d, 1e-12)) - log_d
+        return np.where(d > 0, np.clip(value, -RATIO_LIMIT, RATIO_LIMIT), 0)
+
+    d, share = offered_planes(rgb, x, y, np.exp(log_d + maps[FUSED]), maps[FUSED + 1])
+    stands, closeness = np.zeros_like(log_d), np.zeros_like(log_d)
+    if (floor := _floor(maps, log_d)) is not None:
+        static = np.exp(log_d + maps[STATIC])
+        stands, closeness = standing(rgb, x, y, static, maps[FUSED + 1], maps[MOVING], floor)
+    return np.concatenate([maps, ratio(d), share, ratio(stands)[None], closeness[None]]).astype(np.float32)
+
+
+def _floor(maps: np.ndarray, log_d: np.ndarray) -> np.ndarray | None:
+    """The floor (3,) as its map tells it, inverse depth over (x, y, 1); None where there is none."""
+    # Above the horizon and where the ratio is at its limit the map does not say.
+    tells = (maps[FLOOR + 1] > 0.5) & (np.abs(maps[FLOOR]) < 0.98 * RATIO_LIMIT)
+    if tells.sum() < 16:
+        return None
+    A = np.stack([maps[RAY_X][tells], maps[RAY_X + 1][tells], np.ones(tells.sum())], axis=1).astype(np.float64)
+    d = np.exp(log_d[tells] + maps[FLOOR][tells]).astype(np.float64)
+    floor = np.linalg.lstsq(A, d, rcond=None)[0]
+    return floor if np.linalg.norm(floor) > 1e-9 else None
 
 
 SWAPPED = (1, 0, 3, 2)  # where the sub-pixels of a cell are in a mirrored picture

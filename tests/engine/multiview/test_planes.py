@@ -74,7 +74,7 @@ def test_maps_carry_planes_as_ratios_to_the_depth_they_correct():
     maps[12:16] = np.log(wrong)
     maps[network_input.FUSED + 1] = wrong == d
     maps[network_input.RAY_X], maps[network_input.RAY_X + 1] = X, Y
-    full = network_input.with_planes(maps)
+    full = network_input.with_guesses(maps)
     assert full.shape == (network_input.CHANNELS, H, W)
     np.testing.assert_array_equal(full[: network_input.PLANES], maps)
     corrected = np.log(wrong) + full[network_input.PLANES]

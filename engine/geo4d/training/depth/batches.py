@@ -104,8 +104,9 @@ def augment(example: dict[str, np.ndarray], rng: np.random.Generator) -> dict[st
         maps[list(POINTS)] = 0
     if rng.random() < 0.1:
         maps[list(FLOOR)] = 0
+        maps[network_input.STANDING :] = 0
     if rng.random() < 0.05:
-        maps[network_input.PLANES :] = 0
+        maps[network_input.PLANES : network_input.STANDING] = 0
     if rng.random() < 0.05:
         out["sweep"] = np.full_like(out["sweep"], plane_sweep.UNSEEN)
     return out

@@ -28,7 +28,7 @@ BLUR_SAMPLES, BLUR_SHARES = (1, 3), (0.6, 0.4)
 class Example:
     """One frame; H, W multiples of 32. Stored as half precision, see :func:`save`."""
 
-    maps: np.ndarray  # (33, H / 2, W / 2) as multiview.network_input
+    maps: np.ndarray  # (35, H / 2, W / 2) as multiview.network_input
     sweep: np.ndarray  # (33, H / 4, W / 4) as multiview.plane_sweep
     base: np.ndarray  # (4, H / 2, W / 2) untrained log inverse depth minus its median, unfolded
     target: np.ndarray  # (4, H / 2, W / 2) true log inverse depth minus the same median

@@ -17,9 +17,9 @@ def training_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple
 
     Parameters
     ----------
-    output : (B, 16, h, w) of the network.
+    output : (B, 17, h, w) of the network.
     batch : ``base``, ``target`` (B, 4, h, w) log inverse depth; ``moving``, ``valid`` (B, 4, h, w) bool;
-        ``maps`` (B, 33, h, w).
+        ``maps`` (B, 35, h, w).
     """
     ratio, log_error, moving = correction(output, batch["maps"]), output[:, 4:5].clamp(-6, 2), output[:, 5:9]
     miss = batch["base"] + ratio - batch["target"]

@@ -14,7 +14,7 @@ from torch import nn
 
 from ...multiview import network_input, plane_sweep
 
-VERSION = 2  # of the architecture; weights of another version are refused
+VERSION = 3  # of the architecture; weights of another version are refused
 DEEP_DROPOUT = 0.2  # of channels that come from coarser levels, while training
 # 4 sub-pixels of log ratio, 1 log error, 4 sub-pixels of moving logit, logits of no correction and each candidate,
 # and how much of the correction to apply: one number, set after training by validation.temper.
@@ -51,7 +51,7 @@ class Residual(nn.Module):
 
 
 class DepthNetwork(nn.Module):
-    """maps (B, 33, H / 2, W / 2) and sweep (B, 33, H / 4, W / 4) to (B, 16, H / 2, W / 2), see :data:`OUTPUTS`."""
+    """maps (B, 35, H / 2, W / 2) and sweep (B, 33, H / 4, W / 4) to (B, 17, H / 2, W / 2), see :data:`OUTPUTS`."""
 
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
