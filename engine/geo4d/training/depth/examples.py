@@ -11,6 +11,7 @@ import numpy as np
 
 from ...matchmove.solve import POSE_SOLVED, Solve
 from ...multiview.depth import DepthMaker
+from ...multiview.network import LearnedDepth
 from ...multiview.network_input import unfold
 from ...multiview.working_frames import WorkingFrames
 from ...scene.checkpoint import save_arrays
@@ -51,15 +52,9 @@ def examples_of_seed(seed: int, frames: int = 9, keep: int = 4) -> list[Example]
 def examples_of_clip(clips: Clips, rng: np.random.Generator, keep: int) -> list[Example]:
     """Examples of ``keep`` frames spread over the first clip of ``clips``."""
     depth = clips.depth[0].numpy()
-    count, height, width = depth.shape
-    c2w, K = disturbed_cameras(clips.c2w[0].numpy(), clips.K[0].numpy(), float(np.median(depth)), rng)
-    tracks = true_tracks(clips, c2w, K, rng)
-    solve = _solve(c2w, K, width, height, tracks)
-    lenses = [solve.lens(i) for i in range(count)]
-    frames = WorkingFrames(clips.rgb[0].numpy(), lenses, c2w, np.ones((height, width), dtype=bool))
-    maker = DepthMaker(frames, solve, tracks, clips.times)
+    maker = depth_maker(clips, rng)
     out = []
-    for i in np.unique(np.linspace(0, count - 1, keep).round().astype(int)):
+    for i in np.unique(np.linspace(0, len(depth) - 1, keep).round().astype(int)):
         composition = maker.composition(int(i))
         if composition is None or not np.isfinite(composition.d).all():
             continue
@@ -76,6 +71,18 @@ def examples_of_clip(clips: Clips, rng: np.random.Generator, keep: int) -> list[
             )
         )
     return out
+
+
+def depth_maker(clips: Clips, rng: np.random.Generator, network: LearnedDepth | None = None) -> DepthMaker:
+    """The engine's depth of the first clip of ``clips``, with cameras and solved points as a solve leaves them."""
+    depth = clips.depth[0].numpy()
+    count, height, width = depth.shape
+    c2w, K = disturbed_cameras(clips.c2w[0].numpy(), clips.K[0].numpy(), float(np.median(depth)), rng)
+    tracks = true_tracks(clips, c2w, K, rng)
+    solve = _solve(c2w, K, width, height, tracks)
+    lenses = [solve.lens(i) for i in range(count)]
+    frames = WorkingFrames(clips.rgb[0].numpy(), lenses, c2w, np.ones((height, width), dtype=bool))
+    return DepthMaker(frames, solve, tracks, clips.times, network)
 
 
 def disturbed_cameras(c2w: np.ndarray, K: np.ndarray, depth: float, rng: np.random.Generator):

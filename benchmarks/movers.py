@@ -1,0 +1,73 @@
+"""Movers of procedural clips by the network alone, as whole figures, and in agreement with neighbouring frames.
+
+``python benchmarks/movers.py [--clips N] [--first SEED]``: clips of 9 frames that were never trained on, aligned by one
+median ratio a clip. AbsRel of all, static and moving pixels (means over clips); "jumps" is by how much the median log
+error of what moves changes from one frame to the next.
+"""
+
+import argparse
+
+import cv2
+import numpy as np
+import torch
+from clips import print_table
+from geo4d.multiview import settling
+from geo4d.multiview.network import LearnedDepth
+from geo4d.training.depth.examples import depth_maker
+from geo4d.training.scenes import make_clips
+
+MOTIONS = ("hand-held", "dolly", "drone", "vehicle")
+WORST = 2.0  # relative error that counts at most: one hopeless pixel must not outshout the rest
+FEWEST = 100  # moving pixels of a frame that tell a jump
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=14)
+    parser.add_argument("--first", type=int, default=6100, help="seed of the first clip")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    rows: dict[str, list[list[float]]] = {}
+    seed = arguments.first
+    while len(rows.get("network", ())) < arguments.clips:
+        clips = make_clips([seed], 9, 192, 320, 12.0, motion=MOTIONS[seed % len(MOTIONS)], movers=True, samples=1)
+        seed += 1
+        if clips.moving.float().mean() < 0.01:
+            continue
+        for name, maps in ways(clips, seed).items():
+            rows.setdefault(name, []).append(figures(maps, clips))
+    header = ["depth", "AbsRel", "AbsRel static", "moving", "jumps"]
+    print_table(header, [[name, *np.nanmean(values, axis=0).astype(float).tolist()] for name, values in rows.items()])
+
+
+def ways(clips, seed: int) -> dict[str, list[np.ndarray]]:
+    """Depth of every frame by each way."""
+    maker = depth_maker(clips, np.random.default_rng([seed, 8]), LearnedDepth())
+    alone, whole = {}, {}
+    for i in range(len(clips.times)):
+        composition = maker.composition(i)
+        alone[i] = maker.network.refine(composition, *maker.network_tensors(i, composition))
+        whole[i] = maker.corrected(i, composition)
+    settled = [settling.settle(i, whole, maker.frames.c2w, maker.frames.lenses).depth for i in whole]
+    return {
+        "network": [frame.depth for frame in alone.values()],
+        "whole figures": [frame.depth for frame in whole.values()],
+        "in agreement": settled,
+    }
+
+
+def figures(maps: list[np.ndarray], clips) -> list[float]:
+    depth, true, moving = np.stack(maps), clips.depth[0].numpy(), clips.moving[0].numpy()
+    seen = ~clips.sky[0].numpy()
+    ratio = depth / true
+    ratio /= np.median(ratio[seen])
+    error = np.minimum(np.abs(ratio - 1), WORST)
+    both = seen & moving
+    levels = [np.median(np.log(r[m])) for r, m in zip(ratio, both, strict=True) if m.sum() > FEWEST]
+    jumps = np.abs(np.diff(levels)).mean() if len(levels) > 1 else np.nan
+    return [error[seen].mean(), error[seen & ~moving].mean(), error[both].mean(), jumps]
+
+
+if __name__ == "__main__":
+    main()
