@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 from clips import print_table
-from geo4d.multiview import settling
+from geo4d.multiview import figures, settling
 from geo4d.multiview.network import LearnedDepth
 from geo4d.training.depth.examples import depth_maker
 from geo4d.training.scenes import make_clips
@@ -36,7 +36,7 @@ def main() -> None:
         if clips.moving.float().mean() < 0.01:
             continue
         for name, maps in ways(clips, seed).items():
-            rows.setdefault(name, []).append(figures(maps, clips))
+            rows.setdefault(name, []).append(errors(maps, clips))
     header = ["depth", "AbsRel", "AbsRel static", "moving", "jumps"]
     print_table(header, [[name, *np.nanmean(values, axis=0).astype(float).tolist()] for name, values in rows.items()])
 
@@ -48,7 +48,8 @@ def ways(clips, seed: int) -> dict[str, list[np.ndarray]]:
     for i in range(len(clips.times)):
         composition = maker.composition(i)
         alone[i] = maker.network.refine(composition, *maker.network_tensors(i, composition))
-        whole[i] = maker.corrected(i, composition)
+        place = maker.floor, maker.frames.c2w[i], maker.frames.lenses[i]
+        whole[i] = figures.whole(alone[i], composition, *place)
     settled = [settling.settle(i, whole, maker.frames.c2w, maker.frames.lenses).depth for i in whole]
     return {
         "network": [frame.depth for frame in alone.values()],
@@ -57,7 +58,7 @@ def ways(clips, seed: int) -> dict[str, list[np.ndarray]]:
     }
 
 
-def figures(maps: list[np.ndarray], clips) -> list[float]:
+def errors(maps: list[np.ndarray], clips) -> list[float]:
     depth, true, moving = np.stack(maps), clips.depth[0].numpy(), clips.moving[0].numpy()
     seen = ~clips.sky[0].numpy()
     ratio = depth / true

@@ -213,7 +213,9 @@ class DepthMaker:
 
     def _compose(self, i: int, measured_d, weight, moving, guide) -> Composition:
         """Static scene filled behind the movers, the movers put in front of it."""
-        movers = [mask for mask in dynamic.groups(moving > 0.5) if np.percentile(moving[mask], 80) > SURE_OF_MOTION]
+        movers = [
+            mask for mask in dynamic.groups(moving > dynamic.MOVES) if np.percentile(moving[mask], 80) > SURE_OF_MOTION
+        ]
         hidden = np.any(movers, axis=0) if movers else np.zeros(moving.shape, dtype=bool)
         weight = np.where(hidden, 0, weight * (1 - moving)).astype(np.float32)
         d, support = fill(measured_d, weight, guide)

@@ -12,6 +12,8 @@ THRESHOLD_SIGMAS = 4.0
 STEEPNESS = 1.2
 MIN_SIGMA_PX = 0.12
 
+MOVES = 0.5  # probability from which a pixel counts as moving
+
 # Tracks live longer than any flow: how far and how strongly they speak for the pixels around them.
 VOTE_REACH_PX = 12.0
 VOTE_WEIGHT = 4.0

@@ -23,7 +23,7 @@ def whole(
     The distance lies between the median of the corrected depth and what the contact says, the nearer to the contact
     the better that could be seen. ``composition`` is of the same frame; ``floor`` is None where none is known.
     """
-    moving = frame.dynamic > 0.5
+    moving = frame.dynamic > dynamic.MOVES
     movers = dynamic.groups(moving)
     if not movers:
         return frame

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..geometry.camera import Intrinsics, camera_rays, pixel_grid
 
+LEAST_LEVEL = 0.3  # cosine of a camera's pitch
 MAX_TILT_DEG = 35.0  # of the floor against the cameras' own vertical
 MIN_FLOOR_POINTS = 25
 FLOOR_WEIGHT = 0.05  # weight of a measurement from which the floor counts as seen
@@ -39,17 +40,29 @@ class Floor:
 
         A camera that looks down is nearer, in z-depth, to the head of a figure than to its feet.
         """
-        forward = c2w[:3, 2]
-        rise = float(forward @ self.normal)
-        level = forward - rise * self.normal
-        cosine = float(np.linalg.norm(level))
-        height = float(self.normal @ c2w[:3, 3] - self.offset)
-        if cosine < 0.3 or d_contact <= 0:  # straight down there is no front to face
+        if d_contact <= 0:
             return np.full((lens.height, lens.width), d_contact, dtype=np.float32)
-        distance = (1 / d_contact + height * rise) / cosine  # along the floor
-        rays = camera_rays(pixel_grid(lens.width, lens.height), lens.pinhole()) @ c2w[:3, :3].T
-        d = (rays @ (level / cosine)) / max(distance, 0.2 / d_contact)
-        return np.clip(d, 0.6 * d_contact, 1.6 * d_contact).astype(np.float32)
+        rays = camera_rays(pixel_grid(lens.width, lens.height), lens.pinhole())
+        height = float(self.normal @ c2w[:3, 3] - self.offset)
+        return upright_walls(np.float64(d_contact), rays, self.normal @ c2w[:3, :3], height).astype(np.float32)
+
+
+def upright_walls(touch: np.ndarray, rays: np.ndarray, normal: np.ndarray, height: float) -> np.ndarray:
+    """Inverse z-depth (h, w) of walls that face the camera and stand on the floor; all in camera axes.
+
+    Parameters
+    ----------
+    touch : (h, w) or one for all: inverse depth > 0 where the wall behind each pixel meets the floor.
+    rays : (h, w, 3) with z = 1. normal : (3,) unit, from the floor to the camera. height : of the camera above it.
+    """
+    rise = float(normal[2])
+    level = np.array([0.0, 0.0, 1.0]) - rise * normal
+    cosine = float(np.linalg.norm(level))
+    if cosine < LEAST_LEVEL:  # straight down there is no front to face
+        return np.broadcast_to(touch, rays.shape[:2])
+    distance = (1 / touch + height * rise) / cosine  # along the floor
+    d = (rays @ (level / cosine)) / np.maximum(distance, 0.2 / touch)
+    return np.clip(d, 0.6 * touch, 1.6 * touch)
 
 
 def fit_floor(points: np.ndarray, c2w: np.ndarray, seed: int = 0) -> Floor | None:

@@ -63,6 +63,12 @@ def fold(channels: np.ndarray) -> np.ndarray:
     return channels.reshape(2, 2, h, w).transpose(2, 0, 3, 1).reshape(2 * h, 2 * w)
 
 
+def log_ratio(d: np.ndarray, log_d: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Log of inverse depth ``d`` over the untrained one, within RATIO_LIMIT; 0 but ``where``."""
+    value = np.log(np.maximum(d, 1e-12)) - log_d
+    return np.where(where, np.clip(value, -RATIO_LIMIT, RATIO_LIMIT), 0)
+
+
 def network_input(rgb: np.ndarray, lens: Intrinsics, composition: Composition, anchors: np.ndarray) -> NetworkInput:
     """Tensors from a frame's picture uint8 (h, w, 3), its composition, and inverse depths of solved points (h, w).
 
@@ -73,8 +79,7 @@ def network_input(rgb: np.ndarray, lens: Intrinsics, composition: Composition, a
     level = float(np.median(log_d))
 
     def ratio(d: np.ndarray, where: np.ndarray) -> np.ndarray:
-        value = np.log(np.maximum(d, 1e-12)) - log_d
-        return np.where(where, np.clip(value, -RATIO_LIMIT, RATIO_LIMIT), 0).astype(np.float32)
+        return log_ratio(d, log_d, where).astype(np.float32)
 
     base = pad(np.clip(log_d - level, -DEPTH_LIMIT, DEPTH_LIMIT))
     measured, known = c.weight > 0, anchors > 0
@@ -114,16 +119,14 @@ def with_guesses(maps: np.ndarray) -> np.ndarray:
     log_d = maps[12:16].mean(axis=0)
     x, y = maps[RAY_X], maps[RAY_X + 1]
 
-    def ratio(d: np.ndarray) -> np.ndarray:
-        value = np.log(np.maximum(d, 1e-12)) - log_d
-        return np.where(d > 0, np.clip(value, -RATIO_LIMIT, RATIO_LIMIT), 0)
-
     d, share = offered_planes(rgb, x, y, np.exp(log_d + maps[FUSED]), maps[FUSED + 1])
     stands, closeness = np.zeros_like(log_d), np.zeros_like(log_d)
     if (floor := _floor(maps, log_d)) is not None:
         static = np.exp(log_d + maps[STATIC])
         stands, closeness = standing(rgb, x, y, static, maps[FUSED + 1], maps[MOVING], floor)
-    return np.concatenate([maps, ratio(d), share, ratio(stands)[None], closeness[None]]).astype(np.float32)
+    return np.concatenate(
+        [maps, log_ratio(d, log_d, d > 0), share, log_ratio(stands, log_d, stands > 0)[None], closeness[None]]
+    ).astype(np.float32)
 
 
 def _floor(maps: np.ndarray, log_d: np.ndarray) -> np.ndarray | None:

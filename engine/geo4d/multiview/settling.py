@@ -17,7 +17,6 @@ from .depth_frame import DepthFrame
 OFFSETS = (-4, -2, -1, 1, 2, 4)  # frames whose maps are asked
 TOLERANCE = 0.3  # of log depth: a neighbour so far off has a quarter of its say, an occluder has none
 
-MOVES = 0.5  # probability of motion
 SHARED = 0.1  # of a mover's pixels that must be a mover's in the neighbour too for that to have a say
 
 EDGE = 0.15  # relative difference of inverse depth of adjoining pixels that is an edge
@@ -47,7 +46,7 @@ def settle(i: int, maps: Mapping[int, DepthFrame], c2w: np.ndarray, lenses: list
         pull += say * off
         total += say
     pull = pull / total
-    for mask in dynamic.groups(known & (own.dynamic > MOVES)):
+    for mask in dynamic.groups(known & (own.dynamic > dynamic.MOVES)):
         pull[mask] += _steadier(mask, i, maps)
     depth = np.where(known, own.depth * np.exp(pull), 0).astype(np.float32)
     return DepthFrame(depth, own.confidence, own.dynamic)
@@ -62,7 +61,7 @@ def _steadier(mask: np.ndarray, i: int, maps: Mapping[int, DepthFrame]) -> float
     for gap in (offset for offset in OFFSETS if offset > 0):
         pair = []
         for j in (i - gap, i + gap):
-            both = mask & (maps[j].dynamic > MOVES) & (maps[j].depth > 0) if j in maps else np.zeros_like(mask)
+            both = mask & (maps[j].dynamic > dynamic.MOVES) & (maps[j].depth > 0) if j in maps else np.zeros_like(mask)
             if both.sum() > SHARED * mask.sum():
                 pair.append(float(np.median(np.log(maps[j].depth[both] / maps[i].depth[both]))))
         if len(pair) == 2:

@@ -7,6 +7,7 @@ floor ends below them can be seen, and there they are as far as the floor.
 import numpy as np
 
 from .fill import Guide, spread
+from .ground import upright_walls
 
 _AGREEMENT = 0.08  # relative difference of inverse depth from the floor's
 _LEAST_WEIGHT = 0.05  # of a measurement that may say what is floor and what is not
@@ -17,7 +18,6 @@ _CALM = 0.05  # probability of motion below which filled depth may say that some
 _SCALES = ((6.0, 1.0), (50.0, 1e-2))
 _LEAST_SUPPORT = 1e-5
 _REACH = 0.15  # of the picture's height: distance to the floor at which closeness is a half
-_LEAST_LEVEL = 0.3  # cosine of a camera's pitch
 
 
 def standing(
@@ -59,22 +59,7 @@ def standing(
     there = below < h
     touch = np.take_along_axis(d_floor, np.minimum(below, h - 1), axis=0)
     closeness = np.where(there, 1 / (1 + (below - row) / (_REACH * h)), 0)
-    return np.where(there, _upright(touch, x, y, floor), 0).astype(np.float32), closeness.astype(np.float32)
-
-
-def _upright(touch: np.ndarray, x: np.ndarray, y: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Inverse depth of a wall that faces the camera and meets the floor at inverse depth ``touch``, all (h, w).
-
-    The same as :meth:`.ground.Floor.upright` for a floor in camera axes, a wall a pixel.
-    """
     height = 1 / np.linalg.norm(floor)
-    normal = -floor * height  # from the floor to the camera
-    rise = normal[2]
-    level = np.array([0.0, 0.0, 1.0]) - rise * normal
-    cosine = np.linalg.norm(level)
-    touch = np.maximum(touch, 1e-12)
-    if cosine < _LEAST_LEVEL:  # straight down there is no front to face
-        return touch
-    distance = (1 / touch + height * rise) / cosine  # along the floor
-    d = (x * level[0] + y * level[1] + level[2]) / cosine / np.maximum(distance, 0.2 / touch)
-    return np.clip(d, 0.6 * touch, 1.6 * touch)
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1)
+    d = upright_walls(np.maximum(touch, 1e-12), rays, -floor * height, height)
+    return np.where(there, d, 0).astype(np.float32), closeness.astype(np.float32)

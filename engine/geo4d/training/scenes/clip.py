@@ -1,6 +1,6 @@
 """Clips of procedural scenes with everything that is true about them."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from .textures import make_atlas, mip_levels
 # Moments of one frame's exposure: place within the pixel and time as a share of the shutter. The first is the
 # pixel's centre at the frame's own time, the one that the truth is told of.
 SAMPLES = ((0.5, 0.5, 0.0), (0.22, 0.7, -0.4), (0.8, 0.78, 0.45), (0.62, 0.2, 0.2), (0.12, 0.22, -0.15))
+FARTHEST = 1e4  # parameter of rays that hit nothing
 MIRRORED_AT_LEAST = 0.02  # share of light below which no mirrored ray is followed
 MIRRORED_LIGHT = 0.7  # share of the lamp's light on what is seen in a mirror; its shadows are not traced
 MIRROR_BLUR = 60.0  # of the footprint, over the shininess
@@ -103,7 +104,7 @@ class _Story:
         self.focal = path.focal_px(instants, width, height)
         self.motion = path.motion
         self.atlas = make_atlas(rng)
-        self.ground_look = np.array(Kit(rng, None).surface(1.5, 0.1).fields(), np.float32)
+        self.ground_look = np.array(astuple(Kit(rng, None).surface(1.5, 0.1)), np.float32)
         self.film = rng
         self.samples = samples
 
@@ -118,6 +119,8 @@ class _Seen:
     normal: torch.Tensor  # (N, R, 3) world
     point: torch.Tensor  # (N, R, 3) world
     texels_at_one_metre: torch.Tensor  # (N, 1 or R), see shading.shade
+    look: torch.Tensor  # (N, R, len(LOOK))
+    half: torch.Tensor  # (N, R, 3) half extents of the part
 
 
 class _Stage:
@@ -245,34 +248,30 @@ class _Stage:
         direction = _directions(K, c2w, width, height, SAMPLES[s][:2])[:, here]
         bodies = self.bodies.at(rows)
         eye = c2w[:, None, :3, 3].float()
-        t, part = rays.cast(bodies, eye, direction)
-        t = torch.where(t.isfinite(), t, 1e4)
-        point = eye + t[..., None] * direction
-        local, normal = rays.surface_at(bodies, point, part)
+        t, part, point, local, normal = _hits(bodies, eye, direction)
         light = self.light[scene]
         if s == 0:
             lit[frame, here] = shading.shadow(bodies, point, normal, light)
-        seen = _Seen(scene, part, local, normal, point, (shading.SIZE / K[:, 0, 0]).float()[:, None])
+        seen = self._seen(scene, part, local, normal, point, (shading.SIZE / K[:, 0, 0]).float()[:, None])
         colour = self._shade(seen, eye, lit[frame, here])
         colour = self._with_mirrors(colour, bodies, seen, eye)
         in_camera = normal @ c2w[:, :3, :3].float()
         in_camera = torch.where((normal * direction).sum(-1, keepdim=True) > 0, -in_camera, in_camera)
         return colour, (t, in_camera, point, part, local)
 
-    def _look(self, seen: "_Seen"):
-        """Looks (N, R, len(LOOK)) and half extents (N, R, 3) of what is seen."""
-        column = seen.scene[:, None].expand_as(seen.part)
-        index = torch.where(seen.part == TERRAIN, self.look.shape[1] - 1, seen.part)
-        return self.look[column, index], self.half[column, index]
+    def _seen(self, scene, part, local, normal, point, texels_at_one_metre) -> "_Seen":
+        column = scene[:, None].expand_as(part)
+        index = torch.where(part == TERRAIN, self.look.shape[1] - 1, part)
+        look, half = self.look[column, index], self.half[column, index]
+        return _Seen(scene, part, local, normal, point, texels_at_one_metre, look, half)
 
     def _shade(self, seen: "_Seen", eye, lit) -> torch.Tensor:
         """Linear colours (N, R, 3) as seen from ``eye`` (N, 1 or R, 3)."""
-        look, half = self._look(seen)
         return shading.shade(
             self.atlas,
             seen.scene[:, None].expand_as(seen.part),
-            look,
-            shading.texture_coordinates(seen.local, half, seen.part),
+            seen.look,
+            shading.texture_coordinates(seen.local, seen.half, seen.part),
             seen.point,
             seen.normal,
             eye,
@@ -284,24 +283,20 @@ class _Stage:
 
     def _with_mirrors(self, colour, bodies, seen: "_Seen", eye) -> torch.Tensor:
         """Colours (N, R, 3) with what polished surfaces mirror, once."""
-        look, _ = self._look(seen)
-        share = shading.mirrored_share(look, seen.point - eye, seen.normal)
+        share = shading.mirrored_share(seen.look, seen.point - eye, seen.normal)
         polished = torch.nonzero((share > MIRRORED_AT_LEAST).any(0))[:, 0]
         if not len(polished):
             return colour
-        share, look = share[:, polished, None], look[:, polished]
+        share, shininess = share[:, polished, None], seen.look[:, polished, LOOK["shininess"]]
         point, normal = seen.point[:, polished], seen.normal[:, polished]
         way = point - eye
         facing = torch.where((way * normal).sum(-1, keepdim=True) > 0, -normal, normal)
         bounced = way - 2 * (way * facing).sum(-1, keepdim=True) * facing
         start = point + 2e-3 * facing * (1 + way.norm(dim=-1, keepdim=True))
-        t, part = rays.cast(bodies, start, bounced)
-        t = torch.where(t.isfinite(), t, 1e4)
-        hit = start + t[..., None] * bounced
-        local, hit_normal = rays.surface_at(bodies, hit, part)
+        t, part, hit, local, hit_normal = _hits(bodies, start, bounced)
         # Less polished surfaces blur what they mirror.
-        texels = seen.texels_at_one_metre * (1 + MIRROR_BLUR / look[..., LOOK["shininess"]].clamp(min=1))
-        image = _Seen(seen.scene, part, local, hit_normal, hit, texels)
+        texels = seen.texels_at_one_metre * (1 + MIRROR_BLUR / shininess.clamp(min=1))
+        image = self._seen(seen.scene, part, local, hit_normal, hit, texels)
         # Where the eye is in the mirror: distances and angles are those of the whole way.
         there = self._shade(image, start - bounced, torch.full_like(t, MIRRORED_LIGHT))
         out = colour.clone()
@@ -326,6 +321,14 @@ class _Stage:
         z = local[..., 2:].clamp(min=1e-6)
         xy = local[..., :2] / z * K[:, 1:, None, [0, 1], [0, 1]] + K[:, 1:, None, :2, 2]
         return (xy - _pixels(width, height, (0.5, 0.5), self.device)).float()
+
+
+def _hits(bodies: rays.Bodies, origin: torch.Tensor, direction: torch.Tensor):
+    """First hits of rays (N, R): parameter, part, point, its place in the part's unit axes, normal."""
+    t, part = rays.cast(bodies, origin, direction)
+    t = torch.where(t.isfinite(), t, FARTHEST)
+    point = origin + t[..., None] * direction
+    return t, part, point, *rays.surface_at(bodies, point, part)
 
 
 def _pixels(width: int, height: int, offset, device) -> torch.Tensor:

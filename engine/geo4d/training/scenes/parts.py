@@ -26,10 +26,6 @@ class Surface:
     mirror: float = 0.0  # share of light from head-on that it mirrors; more of it at a grazing angle
     outlook: float = 0.0  # 1: a window pane; what is seen through it is far away and keeps its direction
 
-    def fields(self) -> tuple[float, ...]:
-        """A row of tables of looks."""
-        return astuple(self)
-
 
 LOOK = {f.name: k for k, f in enumerate(fields(Surface))}  # columns of tables of looks
 
@@ -87,7 +83,7 @@ class PartList:
         """The finished table; ``lift(x, z)`` is the height y of the ground, None for a level floor."""
         self.rows.sort(key=lambda row: row[0])  # kinds together, the order that rays are cast in
         kind, half, centre, pivot, group, yaw, tilt, swing, surface, inside = zip(*self.rows, strict=True)
-        looks = [s.fields() for s in surface]
+        looks = [astuple(s) for s in surface]
         return PartTable(
             kind=np.array(kind),
             half=np.stack(half),
