@@ -7,6 +7,7 @@ frames brought into agreement.
 """
 
 from collections.abc import Iterator, Set
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -70,15 +71,19 @@ def estimate_depth(
         return
     progress.advance("depth", total - len(missing), total)
     frames = read_working_frames(shot, solve, size)
-    maker = DepthMaker(frames, solve, tracks, np.asarray(shot.times, dtype=np.float64), network)
-    for done, i in enumerate(missing, start=total - len(missing) + 1):
-        frame = maker.frame(i) if solve.motion == "moving" else maker.still(i)
-        yield i, frame
-        progress.advance("depth", done, total)
+    with ThreadPoolExecutor(1) as helper:
+        maker = DepthMaker(frames, solve, tracks, np.asarray(shot.times, dtype=np.float64), network, helper)
+        for done, i in enumerate(missing, start=total - len(missing) + 1):
+            frame = maker.frame(i) if solve.motion == "moving" else maker.still(i)
+            yield i, frame
+            progress.advance("depth", done, total)
 
 
 class DepthMaker:
-    """Depth of single frames of one shot."""
+    """Depth of single frames of one shot.
+
+    With a ``helper`` of one thread, a frame is measured there while the one before is still being filled and corrected.
+    """
 
     def __init__(
         self,
@@ -87,15 +92,18 @@ class DepthMaker:
         tracks: Tracks,
         times: np.ndarray,
         network: LearnedDepth | None = None,
+        helper: Executor | None = None,
     ):
         self.frames = frames
         self.network = network
+        self.helper = helper
         self.times = times
         points = solve.points[np.all(np.isfinite(solve.points), axis=1)] if len(solve.points) else np.zeros((0, 3))
         rng = np.random.default_rng(0)
         self.points = points[rng.permutation(len(points))[:2000]]
         self.flow = DenseFlow()
         self.measured: dict[int, fusion.Measurement] = {}
+        self.under_way: dict[int, Future[fusion.Measurement]] = {}  # what the helper measures
         self.chosen: dict[int, list[int]] = {}  # neighbours of the frames in ``measured``
         self.features: dict[int, Features] = {}
         self.maps: dict[int, DepthFrame] = {}  # of single frames, before neighbours are brought into agreement
@@ -143,6 +151,8 @@ class DepthMaker:
         for past in [j for j in self.measured if j < i + min(fusion.OFFSETS)]:
             del self.measured[past]
             self.chosen.pop(past, None)
+        for past in [j for j in self.under_way if j < i + min(fusion.OFFSETS)]:
+            del self.under_way[past]
         own = self.measurement(i)
         borrowed = []
         for j in (i + offset for offset in fusion.OFFSETS):
@@ -152,6 +162,7 @@ class DepthMaker:
                 borrowed.append(
                     fusion.project_measurement(steady, frames.c2w[j], frames.c2w[i], frames.lenses[j], frames.lenses[i])
                 )
+        self._begin(i + max(fusion.OFFSETS) + 1)
         d, weight = fusion.fuse(own, borrowed)
         self._anchor(i, d, weight)
         guide = Guide.of(frames.rgb[i])
@@ -176,8 +187,14 @@ class DepthMaker:
     def measurement(self, i: int) -> fusion.Measurement:
         """What frame i measures on its own; kept until :meth:`frame` has gone past it."""
         if i not in self.measured:
-            self.measured[i] = self._measure(i)
+            self._begin(i)
+            self.measured[i] = self.under_way.pop(i).result() if self.helper else self._measure(i)
         return self.measured[i]
+
+    def _begin(self, i: int) -> None:
+        """Have frame i measured by the helper. Once there is one, all is measured there, one frame after the other."""
+        if self.helper and i < len(self.frames.c2w) and i not in self.measured and i not in self.under_way:
+            self.under_way[i] = self.helper.submit(self._measure, i)
 
     def _measure(self, i: int) -> fusion.Measurement:
         frames, lens = self.frames, self.frames.lenses[i]

@@ -6,9 +6,15 @@ affine fit: floors and walls continue as planes into what could not be measured.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
+
+# Wide blurs are made of a smaller picture, as long as their radius keeps this many of its pixels; each of its pixels
+# stands for at most 2 ** HALVINGS squared of them, so that edges stay where they are.
+FINE_ENOUGH_PX = 8.0
+HALVINGS = 2
 
 
 @dataclass
@@ -25,6 +31,18 @@ class Guide:
         across = np.abs(np.diff(smooth, axis=1)).max(axis=2) / sigma_level
         down = np.abs(np.diff(smooth, axis=0)).max(axis=2) / sigma_level
         return cls(np.ascontiguousarray(across.T), down)
+
+    @cached_property
+    def halved(self) -> "Guide":
+        """The guide of the picture at half its size, in which a way over edges is as long as before."""
+        return Guide(_halved_steps(self.across), _halved_steps(self.down))
+
+
+def _halved_steps(steps: np.ndarray) -> np.ndarray:
+    """Steps (n - 1, m) between n lines as those between pairs of lines, at pairs of pixels."""
+    steps = np.pad(steps, [(0, (len(steps) + 1) % 2), (0, steps.shape[1] % 2)], mode="edge")
+    between = steps[1:-1:2] + 0.5 * (steps[:-2:2] + steps[2::2])
+    return 0.5 * (between[:, ::2] + between[:, 1::2])
 
 
 def spread(channels: np.ndarray, guide: Guide, sigma_px: float, iterations: int = 2) -> np.ndarray:
@@ -47,6 +65,30 @@ def _recurse(lines: np.ndarray, feedback: np.ndarray) -> None:
         lines[k] += a[k - 1] * (lines[k - 1] - lines[k])
     for k in range(len(lines) - 2, -1, -1):
         lines[k] += a[k] * (lines[k + 1] - lines[k])
+
+
+def spread_wide(channels: np.ndarray, guide: Guide, scales, halvings: int = HALVINGS) -> np.ndarray:
+    """Sum (h, w, c) of the blurs of ``channels`` at ``scales``, each (sigma_px, share of the sum)."""
+    total = np.zeros_like(channels)
+    wider = [scale for scale in scales if scale[0] >= 2 * FINE_ENOUGH_PX] if halvings else []
+    for sigma_px, share in scales:
+        if (sigma_px, share) not in wider:
+            total += np.float32(share) * spread(channels, guide, sigma_px)
+    if wider:
+        h, w = channels.shape[:2]
+        half = spread_wide(_halved(channels), guide.halved, [(s / 2, share) for s, share in wider], halvings - 1)
+        # Of an odd number of lines the last one was made two.
+        total += cv2.resize(half, (2 * half.shape[1], 2 * half.shape[0]), interpolation=cv2.INTER_LINEAR)[:h, :w]
+    return total
+
+
+def _halved(channels: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 pixels; what lies over the edge counts nothing."""
+    h, w = channels.shape[:2]
+    if h % 2 or w % 2:
+        channels = np.pad(channels, [(0, h % 2), (0, w % 2), (0, 0)])
+    rows = channels[::2] + channels[1::2]
+    return np.float32(0.25) * (rows[:, ::2] + rows[:, 1::2])
 
 
 # Blur radii of the fill in pixels, and how much each counts: the finest that has data decides.
@@ -80,14 +122,10 @@ def fill(values: np.ndarray, weights: np.ndarray, guide: Guide, scales=SCALES_PX
     moments = np.dstack(
         [wt, wt * x, wt * y, wt * x * x, wt * x * y, wt * y * y, wt * v, wt * v * x, wt * v * y, wt * v * v]
     )
-    total = np.zeros_like(moments)
-    support = None
-    for sigma_px, share in scales:
-        blurred = spread(moments, guide, sigma_px)
-        if support is None:
-            support = blurred[..., 0].copy()
-        total += np.float32(share) * blurred
-    return unit * _affine_at_pixel(total, x, y), support
+    (sigma_px, share), *wider = scales
+    finest = spread(moments, guide, sigma_px)
+    total = np.float32(share) * finest + spread_wide(moments, guide, wider)
+    return unit * _affine_at_pixel(total, x, y), finest[..., 0].copy()
 
 
 # The rough surface that measurements are held against, and the distance from it that leaves a quarter of their say.

@@ -34,23 +34,25 @@ def project_measurement(
     in one pixel the nearest is kept.
     """
     h, w = source.d.shape
-    out_d, out_weight = np.zeros((h, w), dtype=np.float32), np.zeros((h, w), dtype=np.float32)
+    out_d, out_weight = np.zeros(h * w, dtype=np.float32), np.zeros(h * w, dtype=np.float32)
     rows, columns = np.nonzero((source.weight > 0) & (source.d > 0))
-    d, weight = source.d[rows, columns].astype(np.float64), source.weight[rows, columns]
-    # Homogeneous points (ray, inverse depth): far points stay finite.
+    d, weight = source.d[rows, columns], source.weight[rows, columns]
+    # Homogeneous points (pixel, inverse depth): far points stay finite.
     relative = np.linalg.inv(c2w) @ c2w_source
-    rays = np.stack([(columns + 0.5 - lens_source.cx) / lens_source.fx, (rows + 0.5 - lens_source.cy) / lens_source.fy])
-    p = relative[:3, :2] @ rays + relative[:3, 2:3] + relative[:3, 3:4] * d
-    ahead = p[2] > 1e-6
-    x = np.where(ahead, p[0] / np.where(ahead, p[2], 1), -1) * lens.fx + lens.cx
-    y = np.where(ahead, p[1] / np.where(ahead, p[2], 1), -1) * lens.fy + lens.cy
+    turn = (lens.matrix @ relative[:3, :3] @ np.linalg.inv(lens_source.matrix)).astype(np.float32)
+    shift = (lens.matrix @ relative[:3, 3]).astype(np.float32)
+    column, row = (index.astype(np.float32) + np.float32(0.5) for index in (columns, rows))
+    x, y, z = (turn[k, 0] * column + turn[k, 1] * row + turn[k, 2] + shift[k] * d for k in range(3))
+    ahead = z > 1e-6
+    z = np.where(ahead, z, 1)
+    x, y = x / z, y / z
     inside = ahead & (x >= 0) & (y >= 0) & (x < w) & (y < h)
-    seen = d[inside] / p[2][inside]
-    nearest_last = np.argsort(seen, kind="stable")
-    at = y[inside].astype(np.intp)[nearest_last], x[inside].astype(np.intp)[nearest_last]
-    out_d[at] = seen[nearest_last]
-    out_weight[at] = weight[inside][nearest_last]
-    return out_d, out_weight
+    seen = (d / z)[inside]
+    at = y[inside].astype(np.intp) * w + x[inside].astype(np.intp)
+    np.maximum.at(out_d, at, seen)
+    nearest = seen == out_d[at]
+    out_weight[at[nearest]] = weight[inside][nearest]
+    return out_d.reshape(h, w), out_weight.reshape(h, w)
 
 
 def fuse(own: Measurement, borrowed: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

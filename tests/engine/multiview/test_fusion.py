@@ -1,4 +1,7 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import pytest
 from geo4d.geometry.camera import Intrinsics, pixel_grid, unproject
 from geo4d.multiview.fusion import Measurement, fuse, project_measurement
 from geo4d.multiview.ground import Floor
@@ -72,7 +75,8 @@ def test_an_upright_figure_stands_on_its_contact():
     assert wall[8, 32] > wall[40, 32], "looking down, the head is nearer in z-depth than the feet"
 
 
-def test_every_frame_is_measured_once(monkeypatch):
+@pytest.mark.parametrize("helped", [False, True])
+def test_every_frame_is_measured_once(monkeypatch, helped):
     from geo4d.multiview import depth, fusion, settling
 
     class Frames:
@@ -82,12 +86,15 @@ def test_every_frame_is_measured_once(monkeypatch):
 
     maker = depth.DepthMaker.__new__(depth.DepthMaker)
     maker.frames, maker.measured, maker.chosen, maker.network, maker.maps = Frames(), {}, {}, None, {}
+    maker.helper, maker.under_way = ThreadPoolExecutor(1) if helped else None, {}
     asked, kept = [], []
     monkeypatch.setattr(depth.DepthMaker, "_measure", lambda self, i: asked.append(i) or measurement(4.0, weight=0.0))
     monkeypatch.setattr(depth.DepthMaker, "_anchor", lambda self, i, d, weight: None)
     for i in range(12, 40):
         maker.frame(i)
-        kept.append(len(maker.measured))
+        kept.append(len(maker.measured) + len(maker.under_way))
+    if helped:
+        maker.helper.shutdown()
     assert sorted(asked) == list(range(12 + min(settling.OFFSETS) + min(fusion.OFFSETS), 40)), "once each"
-    assert max(kept) <= max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1, "and not kept for ever"
+    assert max(kept) <= max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1 + helped, "and not kept for ever"
     assert len(maker.maps) <= max(settling.OFFSETS) - min(settling.OFFSETS) + 1, "nor are the maps"

@@ -1,0 +1,51 @@
+"""Edge-aware blurs and fills of sparse maps."""
+
+import numpy as np
+import pytest
+from geo4d.multiview.fill import Guide, fill, spread, spread_wide
+
+RNG = np.random.default_rng(3)
+
+
+def picture(h: int, w: int) -> np.ndarray:
+    """Two plain halves with an edge between them, a little noise."""
+    rgb = np.full((h, w, 3), 60, np.uint8)
+    rgb[:, w // 2 :] = 190
+    return rgb + RNG.integers(0, 6, rgb.shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [(96, 160), (95, 161), (94, 162)])
+def test_wide_blurs_of_a_smaller_picture_are_the_same(size):
+    guide = Guide.of(picture(*size))
+    # A weight and two weighted values, as fills blur them: what counts is their ratio.
+    channels = np.ones((*size, 3), np.float32)
+    channels[..., 1:] = RNG.random((*size, 2))
+    channels[:, size[1] // 2 :, 1:] += 2  # which the picture's edge keeps apart
+    scales = ((20.0, 1.0), (60.0, 0.5))
+    whole = sum(np.float32(share) * spread(channels, guide, sigma) for sigma, share in scales)
+    small = spread_wide(channels, guide, scales)
+    assert small.shape == channels.shape and small.dtype == np.float32
+    off = np.abs(small[..., 1:] / small[..., :1] - whole[..., 1:] / whole[..., :1])
+    away = np.abs(np.arange(size[1]) - size[1] // 2) > 4
+    assert off.mean() < 0.02
+    assert off[:, away].max() < 0.1, "of a step of 2"
+
+
+def test_a_plane_continues_over_a_hole_and_stops_at_an_edge():
+    h, w = 96, 160
+    guide = Guide.of(picture(h, w))
+    x = np.broadcast_to(np.arange(w, dtype=np.float32), (h, w))
+    left = np.where(x < w // 2, 1 + 0.004 * x, 5).astype(np.float32)
+    weights = np.ones((h, w), np.float32)
+    weights[30:66, 20:60] = 0
+    weights[30:66, 90:140] = 0
+    filled, support = fill(left, weights, guide)
+    assert np.abs(filled / left - 1)[:, 4 : w // 2 - 4].max() < 0.02
+    assert np.abs(filled / left - 1)[:, w // 2 + 4 :].max() < 0.02
+    assert support[48, 40] < 0.01 < support[10, 40]
+
+
+def test_nothing_known_is_filled_with_nothing():
+    none = np.zeros((32, 32), np.float32)
+    filled, support = fill(none, none, Guide.of(picture(32, 32)))
+    assert not filled.any() and not support.any()
