@@ -2,8 +2,8 @@
 
 Flow to neighbours chosen by parallax, robust triangulation on each pixel's ray, movers by what their flow does
 that no static point could, an edge-aware affine fill of what was not measured, movers placed by where they touch
-the ground, the depth network's correction of all that, movers as whole figures again, and at last neighbouring
-frames brought into agreement.
+the ground, the depth network's correction of all that, movers as whole figures again, static pixels moved to where
+neighbours' pictures confirm them, and at last neighbouring frames brought into agreement.
 """
 
 from collections.abc import Iterator, Set
@@ -20,6 +20,7 @@ from . import dynamic, figures, fusion, ground, settling, still_camera
 from .composition import Composition
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
+from .fine_sweep import fine_sweep
 from .flow import DenseFlow
 from .neighbours import MAX_GAP_S, choose_neighbours, short_gap
 from .network import LearnedDepth
@@ -140,9 +141,10 @@ class DepthMaker:
         return self.corrected(i, composition)
 
     def corrected(self, i: int, composition: Composition) -> DepthFrame:
-        """Frame i's composition as the network corrects it, its movers as whole figures."""
+        """Frame i's composition as the network corrects it: movers as whole figures, the rest as pictures confirm."""
         frame = self.network.refine(composition, *self.network_tensors(i, composition))
-        return figures.whole(frame, composition, self.floor, self.frames.c2w[i], self.frames.lenses[i])
+        frame = figures.whole(frame, composition, self.floor, self.frames.c2w[i], self.frames.lenses[i])
+        return fine_sweep(i, frame, self.frames, self.chosen[i])
 
     def composition(self, i: int) -> Composition | None:
         """Untrained depth of frame i from its own measurement and its neighbours'; None where nothing was measured."""

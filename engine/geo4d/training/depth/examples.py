@@ -92,7 +92,7 @@ def disturbed_cameras(c2w: np.ndarray, K: np.ndarray, depth: float, rng: np.rand
     drift slowly over the clip.
     """
     count, focal = len(c2w), K[:, 0, 0].mean()
-    size = np.exp(rng.uniform(np.log(0.02), np.log(0.35)))  # pixels
+    size = np.exp(rng.uniform(np.log(0.01), np.log(0.25)))  # pixels
     slow = np.sin(np.linspace(0, rng.uniform(1, 6), count) + rng.uniform(0, 6))[:, None]
     turn = (rng.normal(0, 0.5, (count, 3)) + slow * rng.normal(0, 1, 3)) * size / focal
     shift = (rng.normal(0, 0.5, (count, 3)) + slow * rng.normal(0, 1, 3)) * size / focal * depth

@@ -6,9 +6,11 @@ import numpy as np
 
 from .objects import TEXTURES, Kit
 from .parts import BOX, ELLIPSOID, Group, PartList, PartTable, Surface, Waves
+from .people import stander, walker
 
 PLACES = ("room", "street", "terrain")
 PLACE_SHARES = (0.5, 0.25, 0.25)
+STANDS = 0.35  # of the people outdoors
 
 
 @dataclass
@@ -110,16 +112,17 @@ def _indoor_mover(rng: np.random.Generator, kit: Kit, target: np.ndarray, w: flo
     at = np.clip(at, [-0.8 * w, 0, -0.4 * d], [0.8 * w, 0, 0.8 * d])
     yaw = rng.uniform(0, 2 * np.pi)
     stride = rng.uniform(0.1, 1.2) * np.array([np.sin(yaw), 0, np.cos(yaw)])
-    if rng.random() < 0.6:
-        walks = rng.random() < 0.5
+    kind = rng.random()
+    if kind < 0.35:
+        if rng.random() < 0.7:  # the one the camera is there for, from head to foot
+            at = np.clip(target * [1, 0, 1] + rng.normal(0, [0.4, 0, 0.4]), [-0.8 * w, 0, 0], [0.8 * w, 0, 0.85 * d])
+        stander(kit, at, yaw)
+    elif kind < 0.7:
+        walks = rng.random() < 0.6
         sway = rng.uniform(-0.15, 0.15, 3) * [1, 0, 1]
         group = Group(at, yaw, stride if walks else np.zeros(3), 0.0 if walks else rng.uniform(-1, 1), sway)
         group.hop = rng.uniform(0.05, 0.25) if rng.random() < 0.15 else 0.0
-        if not walks and rng.random() < 0.6:  # stands where it is and moves arms and trunk
-            group = Group(at, yaw, lean=rng.uniform(0.03, 0.2), sway_hz=rng.uniform(0.3, 1.2), phase=rng.uniform(0, 6))
-            kit.person(group, rng.uniform(0.3, 1.0), stands=True)
-        else:
-            kit.person(group, rng.uniform(0.3, 1.0))
+        walker(kit, group, rng.uniform(0.3, 1.0))
     else:
         kit.toy(Group(at, yaw, stride * rng.uniform(0.3, 1), rng.uniform(-1, 1)), rng.uniform(0.1, 0.5))
 
@@ -181,7 +184,10 @@ def _street(rng: np.random.Generator, movers: bool) -> Layout:
                 at = np.array([rng.uniform(-0.45, 0.45) * far, 0.0, far])
                 yaw = rng.uniform(0, 2 * np.pi)
                 walk = rng.uniform(0.6, 1.8) * np.array([np.sin(yaw), 0, np.cos(yaw)])
-                kit.person(Group(at, yaw, walk), rng.uniform(0.3, 0.7))
+                if rng.random() < STANDS:
+                    stander(kit, at, yaw)
+                else:
+                    walker(kit, Group(at, yaw, walk), rng.uniform(0.3, 0.7))
     box = np.array([[-0.7 * half_width, -2.2, -4.0], [0.7 * half_width, -1.0, 2.0]])
     target = np.array([rng.uniform(-0.4, 0.4) * half_width, -rng.uniform(0.5, 2.5), rng.uniform(12, 30)])
     sun = 500 * np.array([rng.uniform(-1, 1), -rng.uniform(0.5, 1.5), rng.uniform(-1, 1)])
@@ -223,11 +229,13 @@ def _terrain(rng: np.random.Generator, movers: bool) -> Layout:
             walk = rng.uniform(0.2, 2.5) * np.array([np.sin(yaw), 0, np.cos(yaw)])
             near = rng.uniform(2.5, 9)
             side = target[0] * near / target[2] + rng.uniform(-0.3, 0.3) * near
-            group = Group(np.array([side, 0.0, near]), yaw, walk)
-            if rng.random() < 0.6:
-                kit.person(group, rng.uniform(0.3, 1.0))
+            at = np.array([side, 0.0, near])
+            if rng.random() > 0.6:
+                kit.toy(Group(at, yaw, walk), rng.uniform(0.2, 0.8))
+            elif rng.random() < STANDS:
+                stander(kit, at, yaw)
             else:
-                kit.toy(group, rng.uniform(0.2, 0.8))
+                walker(kit, Group(at, yaw, walk), rng.uniform(0.3, 1.0))
     high = 1.6 if rng.random() < 0.7 else rng.uniform(2, 12)
     box = np.array([[-3.0, floor - high - 0.5, -3.0], [3.0, floor - high, 0.0]])
     sun = 500 * np.array([rng.uniform(-1, 1), -rng.uniform(0.5, 1.5), rng.uniform(-1, 1)])

@@ -1,4 +1,4 @@
-"""Things that scenes are furnished with, built of parts: furniture, clutter, trees, cars, people."""
+"""Things that scenes are furnished with, built of parts: furniture, clutter, trees, cars."""
 
 import numpy as np
 
@@ -175,30 +175,6 @@ class Kit:
         for z in (-0.62 * length, 0.62 * length):  # one cylinder an axle, lying across the car
             axle = self.parts
             axle.add(CYLINDER, (0.32, w * 1.01, 0.32), (0, -0.32, z), rubber, group=g, yaw=np.pi / 2, tilt=np.pi / 2)
-
-    def person(self, group: Group, energy: float, stands: bool = False) -> None:
-        """A figure that walks or dances; ``energy`` is the swing of its limbs in radians (0 stands still).
-
-        One that ``stands`` keeps its legs where they are and swings its arms.
-        """
-        rng, g = self.rng, self.parts.group(group)
-        s = rng.uniform(0.9, 1.1)
-        shirt, trousers = self.surface(0.4, 0.5), self.surface(0.4, 0.7)
-        if rng.random() < 0.4:  # dark trousers
-            trousers.gain *= 0.3
-        skin = Surface(int(rng.integers(TEXTURES)), 0.3, 0.08, 0.9)
-        hz, phase = rng.uniform(0.6, 1.6), rng.uniform(0, 6)
-        hip, shoulder = -0.9 * s, -1.42 * s
-        self.parts.add(ELLIPSOID, np.array([0.2, 0.34, 0.13]) * s, (0, -1.17 * s, 0), shirt, group=g)
-        self.parts.add(ELLIPSOID, np.array([0.1, 0.13, 0.11]) * s, (0, -1.65 * s, 0), skin, group=g)
-        for side in (-1, 1):
-            leg = dict(group=g, pivot=(side * 0.1 * s, hip, 0))
-            leg["swing"] = (0.0 if stands else energy, hz, phase + side * np.pi / 2)
-            arm = dict(group=g, pivot=(side * 0.24 * s, shoulder, 0))
-            arm["swing"] = (energy * rng.uniform(0.8, 2.5), hz, phase - side * np.pi / 2)
-            self.parts.add(CYLINDER, np.array([0.075, 0.45, 0.075]) * s, (0, 0.45 * s, 0), trousers, **leg)
-            self.parts.add(BOX, np.array([0.05, 0.03, 0.12]) * s, (0, 0.87 * s, 0.05), skin, **leg)
-            self.parts.add(ELLIPSOID, np.array([0.055, 0.33, 0.055]) * s, (0, 0.28 * s, 0), shirt, **arm)
 
     def toy(self, group: Group, size: float) -> None:
         """A rigid heap of a few shapes that stands on the ground: cart, animal, parcel."""

@@ -131,7 +131,7 @@ def test_a_rooms_floor_is_one_surface(clips):
     assert floor.double().mean() > 0.05, "the seed was chosen to show a room's floor"
     assert clips.place[0] == "room"
     assert torch.mode(part[floor])[0] != 0
-    assert (part[floor] == 0).sum() == 0, "part 0 is the shell"
+    assert (part[floor] == 0).double().mean() < 1e-3, "part 0 is the shell, whose walls come down to the floor"
 
 
 def test_height_field_hits_lie_on_it():
