@@ -1,5 +1,7 @@
 """Accuracy and cost of dense depth: constant, untrained and learned multi-view, and the depth of any other engine.
 
+"Untrained" is measured, filled and settled; "swept" has the rounds of fine sweep and settling that "learned" has too.
+
 ``python benchmarks/depth.py [CLIP ...] [--cameras solved|truth] [--row N | --every N] [--weights FILE]
 [--scenes ENGINE=FOLDER ...]``: every clip with true depth. Depth is aligned by one median ratio a sequence and judged
 at all true pixels; CPU seconds count all threads. Steadiness is the median change of log depth of static pixels
@@ -11,6 +13,7 @@ their scenes are judged at the same frames and pixels.
 
 import argparse
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -29,9 +32,11 @@ from geo4d.geometry.camera import Intrinsics, camera_rays, pixel_grid, project
 from geo4d.matchmove.camera import solve_camera
 from geo4d.matchmove.solve import POSE_SOLVED, Solve
 from geo4d.multiview import settling
-from geo4d.multiview.depth import DepthMaker, depth_size, estimate_depth
+from geo4d.multiview.depth import NEIGHBOUR_COUNT, DepthMaker, depth_size, estimate_depth
 from geo4d.multiview.depth_frame import DepthFrame
+from geo4d.multiview.neighbours import choose_neighbours
 from geo4d.multiview.network import WEIGHTS, LearnedDepth
+from geo4d.multiview.rounds import Rounds
 from geo4d.multiview.working_frames import read_working_frames
 from geo4d.progress import Silent
 from geo4d.scene.depth_file import read_depth
@@ -217,12 +222,21 @@ def multiview(shot, truth: GroundTruth, positions: range, arguments: argparse.Na
             extra += cpu_seconds() - before
     shared = (cpu_seconds() - started - extra) / len(positions)
     methods = []
-    for name, maps in single.items():
+    frames = maker.frames
+    neighbours = {i: choose_neighbours(frames, i, maker.times, maker.points, NEIGHBOUR_COUNT) for i in positions}
+
+    def finish(name: str, cost: float, way: Callable[[int], DepthFrame]) -> None:
         before = cpu_seconds()
-        # Frames that stand alone have no neighbours to agree with, and stay as they are.
-        settled = {i: settling.settle(i, maps, maker.frames.c2w, maker.frames.lenses) for i in maps}
-        cost = shared + (cpu_seconds() - before + extra * (name == "learned")) / len(positions)
-        methods.append(Method(name, settled, lenses, c2w, cost, peak_memory_mib()))
+        finished = {i: way(i) for i in positions}
+        cost += (cpu_seconds() - before) / len(positions)
+        methods.append(Method(name, finished, lenses, c2w, cost, peak_memory_mib()))
+
+    # Frames that stand alone have no neighbours' maps to agree with.
+    finish("untrained", shared, lambda i: settling.settle(i, single["untrained"], frames.c2w, frames.lenses))
+    finish("untrained, swept", shared, Rounds(frames, single["untrained"].get, neighbours.get).frame)
+    if network is not None:
+        cost = shared + extra / len(positions)
+        finish("learned", cost, Rounds(frames, single["learned"].get, neighbours.get).frame)
     return methods
 
 

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import torch
 from clips import print_table
-from geo4d.multiview import figures, settling
+from geo4d.multiview import figures
 from geo4d.multiview.network import LearnedDepth
+from geo4d.multiview.rounds import Rounds
 from geo4d.training.depth.examples import depth_maker
 from geo4d.training.scenes import make_clips
 
@@ -50,7 +51,8 @@ def ways(clips, seed: int) -> dict[str, list[np.ndarray]]:
         alone[i] = maker.network.refine(composition, *maker.network_tensors(i, composition))
         place = maker.floor, maker.frames.c2w[i], maker.frames.lenses[i]
         whole[i] = figures.whole(alone[i], composition, *place)
-    settled = [settling.settle(i, whole, maker.frames.c2w, maker.frames.lenses).depth for i in whole]
+    rounds = Rounds(maker.frames, whole.get, lambda j: maker.chosen[j])
+    settled = [rounds.frame(i).depth for i in whole]
     return {
         "network": [frame.depth for frame in alone.values()],
         "whole figures": [frame.depth for frame in whole.values()],

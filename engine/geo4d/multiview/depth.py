@@ -2,8 +2,8 @@
 
 Flow to neighbours chosen by parallax, robust triangulation on each pixel's ray, movers by what their flow does
 that no static point could, an edge-aware affine fill of what was not measured, movers placed by where they touch
-the ground, the depth network's correction of all that, movers as whole figures again, static pixels moved to where
-neighbours' pictures confirm them, and at last neighbouring frames brought into agreement.
+the ground, the depth network's correction of all that, movers as whole figures again, and at last agreement with
+the pictures and the maps of neighbouring frames (:mod:`.rounds`).
 """
 
 from collections.abc import Iterator, Set
@@ -16,16 +16,16 @@ from ..footage.shot import Shot
 from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
-from . import dynamic, figures, fusion, ground, settling, still_camera
+from . import dynamic, figures, fusion, ground, still_camera
 from .composition import Composition
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
-from .fine_sweep import fine_sweep
 from .flow import DenseFlow
 from .neighbours import MAX_GAP_S, choose_neighbours, short_gap
 from .network import LearnedDepth
 from .network_input import NetworkInput, network_input
 from .plane_sweep import Features, sweep
+from .rounds import REACH, Rounds
 from .track_evidence import collect
 from .triangulation import observe, structure_tensor, triangulate
 from .working_frames import WorkingFrames, depth_size, read_working_frames
@@ -105,9 +105,9 @@ class DepthMaker:
         self.flow = DenseFlow()
         self.measured: dict[int, fusion.Measurement] = {}
         self.under_way: dict[int, Future[fusion.Measurement]] = {}  # what the helper measures
-        self.chosen: dict[int, list[int]] = {}  # neighbours of the frames in ``measured``
+        self.chosen: dict[int, list[int]] = {}  # neighbours of measured frames
         self.features: dict[int, Features] = {}
-        self.maps: dict[int, DepthFrame] = {}  # of single frames, before neighbours are brought into agreement
+        self.rounds = Rounds(frames, self.single, lambda j: self.chosen[j])
         self.evidence = collect(tracks, solve, frames.size)
         self.floor = ground.fit_floor(points, frames.c2w) if solve.motion == "moving" else None
 
@@ -120,15 +120,8 @@ class DepthMaker:
         return 1 / (np.percentile(z, 98) * 20), 1 / (np.percentile(z, 2) * 0.25)
 
     def frame(self, i: int) -> DepthFrame:
-        """Depth of frame i, in agreement with its neighbours'."""
-        # All frames between the first and the last that are asked, in order: each is measured once.
-        wanted = range(max(0, i + min(settling.OFFSETS)), min(len(self.frames.c2w), i + max(settling.OFFSETS) + 1))
-        for past in [j for j in self.maps if j < wanted.start]:
-            del self.maps[past]
-        for j in wanted:
-            if j not in self.maps:
-                self.maps[j] = self.single(j)
-        return settling.settle(i, self.maps, self.frames.c2w, self.frames.lenses)
+        """Depth of frame i, in agreement with its neighbours' pictures and depth."""
+        return self.rounds.frame(i)
 
     def single(self, i: int) -> DepthFrame:
         """Depth of frame i on its own."""
@@ -141,20 +134,18 @@ class DepthMaker:
         return self.corrected(i, composition)
 
     def corrected(self, i: int, composition: Composition) -> DepthFrame:
-        """Frame i's composition as the network corrects it: movers as whole figures, the rest as pictures confirm."""
+        """Frame i's composition as the network corrects it, its movers as whole figures."""
         frame = self.network.refine(composition, *self.network_tensors(i, composition))
-        frame = figures.whole(frame, composition, self.floor, self.frames.c2w[i], self.frames.lenses[i])
-        return fine_sweep(i, frame, self.frames, self.chosen[i])
+        return figures.whole(frame, composition, self.floor, self.frames.c2w[i], self.frames.lenses[i])
 
     def composition(self, i: int) -> Composition | None:
         """Untrained depth of frame i from its own measurement and its neighbours'; None where nothing was measured."""
         frames = self.frames
         # Frames are made in order, so what lies before every frame still to be asked for is not needed again.
-        for past in [j for j in self.measured if j < i + min(fusion.OFFSETS)]:
-            del self.measured[past]
-            self.chosen.pop(past, None)
-        for past in [j for j in self.under_way if j < i + min(fusion.OFFSETS)]:
-            del self.under_way[past]
+        before = i + min(fusion.OFFSETS)
+        for kept, first in ((self.measured, before), (self.under_way, before), (self.chosen, i - REACH)):
+            for past in [j for j in kept if j < first]:
+                del kept[past]
         own = self.measurement(i)
         borrowed = []
         for j in (i + offset for offset in fusion.OFFSETS):

@@ -1,4 +1,4 @@
-"""Depth of neighbouring frames brought into agreement: a second pass over maps that were made one by one.
+"""Depth of neighbouring frames brought into agreement: a pass over maps that were made one by one.
 
 Each map is corrected on its own, so neighbours disagree a little where little was measured, and that flickers.
 Through the solved cameras they can be held against each other: what neighbours say of a static pixel is averaged
@@ -14,7 +14,8 @@ from ..geometry.camera import Intrinsics
 from . import dynamic
 from .depth_frame import DepthFrame
 
-OFFSETS = (-4, -2, -1, 1, 2, 4)  # frames whose maps are asked
+# Frames whose maps are asked: all around, so that from one frame to the next their mean changes little.
+OFFSETS = tuple(k for k in range(-6, 7) if k)
 TOLERANCE = 0.3  # of log depth: a neighbour so far off has a quarter of its say, an occluder has none
 
 SHARED = 0.1  # of a mover's pixels that must be a mover's in the neighbour too for that to have a say

@@ -1,3 +1,4 @@
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -77,15 +78,19 @@ def test_an_upright_figure_stands_on_its_contact():
 
 @pytest.mark.parametrize("helped", [False, True])
 def test_every_frame_is_measured_once(monkeypatch, helped):
-    from geo4d.multiview import depth, fusion, settling
+    from geo4d.multiview import depth, fusion, rounds, settling
 
     class Frames:
         c2w = np.tile(np.eye(4), (40, 1, 1))
         lenses = (LENS,) * 40
         rgb = np.zeros((40, 48, 64, 3), dtype=np.uint8)
 
+        def __len__(self):
+            return 40
+
     maker = depth.DepthMaker.__new__(depth.DepthMaker)
-    maker.frames, maker.measured, maker.chosen, maker.network, maker.maps = Frames(), {}, {}, None, {}
+    maker.frames, maker.measured, maker.chosen, maker.network = Frames(), {}, defaultdict(list), None
+    maker.rounds = rounds.Rounds(maker.frames, maker.single, lambda j: maker.chosen[j])
     maker.helper, maker.under_way = ThreadPoolExecutor(1) if helped else None, {}
     asked, kept = [], []
     monkeypatch.setattr(depth.DepthMaker, "_measure", lambda self, i: asked.append(i) or measurement(4.0, weight=0.0))
@@ -95,6 +100,8 @@ def test_every_frame_is_measured_once(monkeypatch, helped):
         kept.append(len(maker.measured) + len(maker.under_way))
     if helped:
         maker.helper.shutdown()
-    assert sorted(asked) == list(range(12 + min(settling.OFFSETS) + min(fusion.OFFSETS), 40)), "once each"
+    assert sorted(asked) == list(range(max(0, 12 - rounds.REACH + min(fusion.OFFSETS)), 40)), "once each"
     assert max(kept) <= max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1 + helped, "and not kept for ever"
-    assert len(maker.maps) <= max(settling.OFFSETS) - min(settling.OFFSETS) + 1, "nor are the maps"
+    most = max(settling.OFFSETS) - min(settling.OFFSETS) + 1
+    assert all(len(maps) <= most for maps in maker.rounds.swept), "nor are the maps"
+    assert len(maker.chosen) <= 2 * rounds.REACH + 1
