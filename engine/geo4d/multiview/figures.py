@@ -13,6 +13,8 @@ from .depth_frame import DepthFrame
 
 # Share that a contact seen without doubt has in a figure's depth; chosen on procedural clips.
 CONTACT_SHARE = 0.8
+# Probability of motion before the network from which the network's doubt does not count; also chosen on them.
+SURE, KEPT = 0.97, 0.51
 
 
 def whole(
@@ -23,7 +25,9 @@ def whole(
     The distance lies between the median of the corrected depth and what the contact says, the nearer to the contact
     the better that could be seen. ``composition`` is of the same frame; ``floor`` is None where none is known.
     """
-    moving = frame.dynamic > dynamic.MOVES
+    # What surely moves by its own flow stays a mover whatever the network thinks of it.
+    probability = np.where(composition.moving > SURE, np.maximum(frame.dynamic, KEPT), frame.dynamic)
+    moving = probability > dynamic.MOVES
     movers = dynamic.groups(moving)
     if not movers:
         return frame
@@ -31,8 +35,8 @@ def whole(
     static = np.where(moving, composition.static, d)
     out = d.copy()
     for mask in movers:
-        touch = ground.contact(mask, static, composition.weight, frame.dynamic, composition.floor)
+        touch = ground.contact(mask, static, composition.weight, probability, composition.floor)
         upright = floor.upright(touch.d, c2w, lens)[mask] if floor else np.float32(touch.d)
         answered = np.median(np.log(d[mask] / upright))
         out[mask] = upright * np.exp((1 - CONTACT_SHARE * touch.trust**2) * answered)
-    return DepthFrame((1 / out).astype(np.float32), frame.confidence, frame.dynamic)
+    return DepthFrame((1 / out).astype(np.float32), frame.confidence, probability.astype(np.float32))

@@ -1,5 +1,7 @@
 """Movers as whole figures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from geo4d.geometry.camera import Intrinsics
@@ -58,4 +60,18 @@ def test_a_figure_whose_feet_nobody_sees_keeps_the_networks_distance(scene):
 def test_without_movers_nothing_changes(scene):
     frame, composition, _ = scene
     still = DepthFrame(frame.depth, frame.confidence, np.zeros_like(frame.dynamic))
-    assert whole(still, composition, FLOOR, C2W, LENS) is still
+    calm = replace(composition, moving=np.zeros_like(composition.moving))
+    assert whole(still, calm, FLOOR, C2W, LENS) is still
+
+
+def test_what_surely_moves_stays_a_mover_though_the_network_doubts_it(scene):
+    frame, composition, mask = scene
+    doubted = DepthFrame(
+        frame.depth, frame.confidence, np.where(frame.depth < 3, 0.1, frame.dynamic).astype(np.float32)
+    )
+    out = whole(doubted, composition, FLOOR, C2W, LENS)
+    assert (out.dynamic[mask] > 0.5).all()
+    assert np.median(out.depth[mask]) == pytest.approx(AWAY, rel=0.06)
+    unsure = replace(composition, moving=0.9 * composition.moving)
+    assert whole(doubted, unsure, FLOOR, C2W, LENS).dynamic.min() == doubted.dynamic.min()
+    assert (whole(doubted, unsure, FLOOR, C2W, LENS).dynamic[mask] < 0.5).any()
