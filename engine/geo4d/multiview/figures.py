@@ -14,7 +14,7 @@ from .depth_frame import DepthFrame
 # Share that a contact seen without doubt has in a figure's depth; chosen on procedural clips.
 CONTACT_SHARE = 0.8
 # Probability of motion before the network from which the network's doubt does not count; also chosen on them.
-SURE, KEPT = 0.97, 0.51
+SURE, KEPT = 0.8, 0.51
 
 
 def whole(

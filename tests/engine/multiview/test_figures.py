@@ -72,6 +72,6 @@ def test_what_surely_moves_stays_a_mover_though_the_network_doubts_it(scene):
     out = whole(doubted, composition, FLOOR, C2W, LENS)
     assert (out.dynamic[mask] > 0.5).all()
     assert np.median(out.depth[mask]) == pytest.approx(AWAY, rel=0.06)
-    unsure = replace(composition, moving=0.9 * composition.moving)
+    unsure = replace(composition, moving=0.7 * composition.moving)
     assert whole(doubted, unsure, FLOOR, C2W, LENS).dynamic.min() == doubted.dynamic.min()
     assert (whole(doubted, unsure, FLOOR, C2W, LENS).dynamic[mask] < 0.5).any()
