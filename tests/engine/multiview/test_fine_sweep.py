@@ -4,21 +4,10 @@ import numpy as np
 import pytest
 from geo4d.multiview.depth_frame import DepthFrame
 from geo4d.multiview.fine_sweep import fine_sweep
-from geo4d.multiview.working_frames import read_working_frames
-from plane_world import F, H, W, World
+from plane_world import F, W
 
 MIDDLE = F // 2
 NEIGHBOURS = [MIDDLE - 4, MIDDLE - 2, MIDDLE + 2, MIDDLE + 4]
-
-
-@pytest.fixture(scope="module")
-def world():
-    return World()
-
-
-@pytest.fixture(scope="module")
-def frames(world):
-    return read_working_frames(world, world.solve(), (W, H))
 
 
 def off(frame: DepthFrame, truth: np.ndarray) -> np.ndarray:

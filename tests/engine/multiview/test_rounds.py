@@ -1,23 +1,11 @@
 """Maps in agreement with neighbours' pictures and maps."""
 
 import numpy as np
-import pytest
 from geo4d.multiview.depth_frame import DepthFrame
 from geo4d.multiview.rounds import REACH, Rounds
-from geo4d.multiview.working_frames import read_working_frames
-from plane_world import F, H, W, World
+from plane_world import F, H, W
 
 MIDDLE = F // 2
-
-
-@pytest.fixture(scope="module")
-def world():
-    return World()
-
-
-@pytest.fixture(scope="module")
-def frames(world):
-    return read_working_frames(world, world.solve(), (W, H))
 
 
 def neighbours(i: int) -> list[int]:
