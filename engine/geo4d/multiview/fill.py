@@ -67,8 +67,11 @@ def _recurse(lines: np.ndarray, feedback: np.ndarray) -> None:
         lines[k] += a[k] * (lines[k + 1] - lines[k])
 
 
-def spread_wide(channels: np.ndarray, guide: Guide, scales, halvings: int = HALVINGS) -> np.ndarray:
-    """Sum (h, w, c) of the blurs of ``channels`` at ``scales``, each (sigma_px, share of the sum)."""
+def spread_over(channels: np.ndarray, guide: Guide, scales, halvings: int = 0) -> np.ndarray:
+    """Sum (h, w, c) of the blurs of ``channels`` at ``scales``, each (sigma_px, share of the sum).
+
+    With ``halvings`` wide ones are made of a picture halved up to so many times.
+    """
     total = np.zeros_like(channels)
     wider = [scale for scale in scales if scale[0] >= 2 * FINE_ENOUGH_PX] if halvings else []
     for sigma_px, share in scales:
@@ -76,7 +79,7 @@ def spread_wide(channels: np.ndarray, guide: Guide, scales, halvings: int = HALV
             total += np.float32(share) * spread(channels, guide, sigma_px)
     if wider:
         h, w = channels.shape[:2]
-        half = spread_wide(_halved(channels), guide.halved, [(s / 2, share) for s, share in wider], halvings - 1)
+        half = spread_over(_halved(channels), guide.halved, [(s / 2, share) for s, share in wider], halvings - 1)
         # Of an odd number of lines the last one was made two.
         total += cv2.resize(half, (2 * half.shape[1], 2 * half.shape[0]), interpolation=cv2.INTER_LINEAR)[:h, :w]
     return total
@@ -124,7 +127,7 @@ def fill(values: np.ndarray, weights: np.ndarray, guide: Guide, scales=SCALES_PX
     )
     (sigma_px, share), *wider = scales
     finest = spread(moments, guide, sigma_px)
-    total = np.float32(share) * finest + spread_wide(moments, guide, wider)
+    total = np.float32(share) * finest + spread_over(moments, guide, wider, HALVINGS)
     return unit * _affine_at_pixel(total, x, y), finest[..., 0].copy()
 
 

@@ -6,7 +6,7 @@ the few planes that hold most of the measured points around it, edges of the pic
 
 import numpy as np
 
-from .fill import Guide, spread
+from .fill import Guide, spread_over
 
 OFFERED = 3  # planes offered to a pixel, the best supported first
 _PLANES = 6  # at most, of one frame
@@ -95,7 +95,7 @@ def offered_planes(
     say = np.sqrt(weight)
     votes = np.dstack([*(say / (1 + np.minimum(z * z, 1e6)) ** 2), say]).astype(np.float32)
     guide = Guide.of(rgb)
-    reached = sum(np.float32(part) * spread(votes, guide, sigma) for sigma, part in _SCALES)
+    reached = spread_over(votes, guide, _SCALES)
     share = (reached[..., :-1] / np.maximum(reached[..., -1:], 1e-12)).transpose(2, 0, 1)
     share = np.where(on_plane > 0, share, -1)  # behind its horizon a plane is nowhere
     order = np.argsort(-share, axis=0, kind="stable")[:OFFERED]

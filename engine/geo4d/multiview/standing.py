@@ -6,7 +6,7 @@ floor ends below them can be seen, and there they are as far as the floor.
 
 import numpy as np
 
-from .fill import Guide, spread
+from .fill import Guide, spread_over
 from .ground import upright_walls
 
 _AGREEMENT = 0.08  # relative difference of inverse depth from the floor's
@@ -52,7 +52,7 @@ def standing(
     doubt = np.where(against, 1, _FILLED_IN * ~agrees)
     votes = np.dstack([shows & ~against, doubt]).astype(np.float32)
     guide = Guide.of(rgb)
-    yes, no = np.moveaxis(sum(np.float32(part) * spread(votes, guide, sigma) for sigma, part in _SCALES), 2, 0)
+    yes, no = np.moveaxis(spread_over(votes, guide, _SCALES), 2, 0)
     is_floor = (yes > no) & (yes > _LEAST_SUPPORT) & (d_floor > 0)
     row = np.arange(h)[:, None]
     below = np.minimum.accumulate(np.where(is_floor, row, h)[::-1], axis=0)[::-1]  # next row of floor from here down

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from geo4d.multiview.fill import Guide, fill, spread, spread_wide
+from geo4d.multiview.fill import HALVINGS, Guide, fill, spread, spread_over
 
 RNG = np.random.default_rng(3)
 
@@ -23,7 +23,8 @@ def test_wide_blurs_of_a_smaller_picture_are_the_same(size):
     channels[:, size[1] // 2 :, 1:] += 2  # which the picture's edge keeps apart
     scales = ((20.0, 1.0), (60.0, 0.5))
     whole = sum(np.float32(share) * spread(channels, guide, sigma) for sigma, share in scales)
-    small = spread_wide(channels, guide, scales)
+    np.testing.assert_array_equal(spread_over(channels, guide, scales), whole)
+    small = spread_over(channels, guide, scales, HALVINGS)
     assert small.shape == channels.shape and small.dtype == np.float32
     off = np.abs(small[..., 1:] / small[..., :1] - whole[..., 1:] / whole[..., :1])
     away = np.abs(np.arange(size[1]) - size[1] // 2) > 4

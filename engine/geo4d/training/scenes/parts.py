@@ -42,7 +42,7 @@ class Group:
     sway_hz: float = 0.5
     phase: float = 0.0
     hop: float = 0.0  # metres that it leaves the ground, |sin|
-    lean: float = 0.0  # radians, amplitude of a swing about its own x axis on the ground: feet stay where they are
+    lean: float = 0.0  # radians, amplitude of a swing about its own x axis; what lies at its origin stays in place
 
     @property
     def moves(self) -> bool:
