@@ -23,6 +23,7 @@ SIZE_SHARES = (0.5, 0.2, 0.2, 0.1)
 MOTIONS = ("hand-held", "dolly", "pan", "drone", "vehicle")  # a camera that does not travel measures no depth
 MOTION_SHARES = (0.4, 0.2, 0.12, 0.13, 0.15)
 BLUR_SAMPLES, BLUR_SHARES = (1, 3), (0.6, 0.4)
+EXPLAINED_PX = 0.8  # root mean square error below which a solve takes a track for a static point's
 
 
 @dataclass
@@ -142,14 +143,18 @@ def true_tracks(clips: Clips, c2w: np.ndarray, K: np.ndarray, rng: np.random.Gen
             noise = rng.normal(0, 0.2, (len(frames), 2)) + drift * (frames - start)[:, None]
             rows.append((np.full(len(frames), len(static)), frames, xy[frames] + noise))
             base = np.linalg.norm(true_c2w[frames, :3, 3] - true_c2w[frames[0], :3, 3], axis=1).max()
-            gone = np.linalg.norm(path[frames] - path[frames[0]], axis=1).max() / z[frames].mean() * true_K[0, 0, 0]
-            solved = base / z[frames].mean() * true_K[0, 0, 0] > 3.0 and gone < 1.5
-            static.append(solved)
-            # Along the ray a point is as uncertain as its parallax is small.
-            along = rng.normal(0, 0.3) / max(true_K[0, 0, 0] * base, 1e-9)
-            ray = path[frames[0]] - true_c2w[frames[0], :3, 3]
-            far = 1 / max(1 / z[frames[0]] + along, 0.2 / z[frames[0]]) / z[frames[0]]
-            xyz.append(true_c2w[frames[0], :3, 3] + ray * far if solved else np.full(3, np.nan))
+            solved = base / z[frames].mean() * true_K[0, 0, 0] > 3.0
+            point = None
+            if solved and moving[start, y, x]:
+                point = _as_if_static(rows[-1][2], c2w[frames], K[frames])
+            elif solved:
+                # Along the ray a point is as uncertain as its parallax is small.
+                along = rng.normal(0, 0.3) / max(true_K[0, 0, 0] * base, 1e-9)
+                ray = path[frames[0]] - true_c2w[frames[0], :3, 3]
+                far = 1 / max(1 / z[frames[0]] + along, 0.2 / z[frames[0]]) / z[frames[0]]
+                point = true_c2w[frames[0], :3, 3] + ray * far
+            static.append(point is not None)
+            xyz.append(np.full(3, np.nan) if point is None else point)
     if not rows:
         empty = np.zeros(0, np.int32)
         return Tracks(width, height, count, empty, empty, np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
@@ -165,6 +170,27 @@ def true_tracks(clips: Clips, c2w: np.ndarray, K: np.ndarray, rng: np.random.Gen
         static=np.array(static),
         xyz=np.array(xyz),
     )
+
+
+def _as_if_static(xy: np.ndarray, c2w: np.ndarray, K: np.ndarray) -> np.ndarray | None:
+    """The world point (3,) that a solve takes a mover's track (n, 2) for; None where no static point explains it.
+
+    What goes the camera's own way, or comes towards it, leaves the track of a point that rests elsewhere.
+    """
+    ray = np.concatenate([(xy - K[:, :2, 2]) / K[:, [0, 1], [0, 1]], np.ones((len(xy), 1))], axis=1)
+    ray = np.einsum("fij,fj->fi", c2w[:, :3, :3], ray)
+    ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+    across = np.eye(3) - ray[:, :, None] * ray[:, None, :]
+    normal = across.sum(0)
+    if np.linalg.cond(normal) > 1e8:
+        return None
+    point = np.linalg.solve(normal, np.einsum("fij,fj->i", across, c2w[:, :3, 3]))
+    camera = np.einsum("fji,fj->fi", c2w[:, :3, :3], point - c2w[:, :3, 3])
+    if camera[:, 2].min() <= 0:
+        return None
+    seen = camera[:, :2] / camera[:, 2:] * K[:, [0, 1], [0, 1]] + K[:, :2, 2]
+    off = np.linalg.norm(seen - xy, axis=1)
+    return point if np.sqrt(np.mean(off**2)) < EXPLAINED_PX else None
 
 
 def _solve(c2w: np.ndarray, K: np.ndarray, width: int, height: int, tracks: Tracks) -> Solve:

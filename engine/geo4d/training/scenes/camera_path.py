@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .layout import Layout
-from .parts import PartTable, rotation_x, rotation_y
+from .parts import Group, PartTable, rotation_x, rotation_y
 
 MOTIONS = ("hand-held", "dolly", "pan", "drone", "vehicle", "rotation", "static")
 MOTION_SHARES = (0.3, 0.2, 0.12, 0.11, 0.12, 0.10, 0.05)
+COMPANY, COMPANY_SPREAD = 0.4, 0.06  # share of travelling groups that go along with the camera; radians off its way
 
 
 @dataclass
@@ -107,6 +108,24 @@ def random_path(rng: np.random.Generator, layout: Layout, seconds: float, motion
     return CameraPath(
         motion, start, velocity, bend, shake, tremble, hz, phase, layout.target, follow, turn, focal, zoom
     )
+
+
+def keep_company(rng: np.random.Generator, groups: list[Group], way: np.ndarray) -> int:
+    """Turn some travelling groups (in place) to where the camera goes, velocity ``way`` (3,), or where it comes from.
+
+    Subjects that are accompanied or met are what cameras film, and parallax alone takes them for static things nearer
+    or farther than they are. Returns how many were turned.
+    """
+    turned = 0
+    for group in groups:
+        speed = float(np.linalg.norm(group.velocity))
+        if not speed or not np.linalg.norm(way[[0, 2]]) or rng.random() > COMPANY:
+            continue
+        heading = np.arctan2(way[0], way[2]) + rng.choice([0, np.pi]) + rng.normal(0, COMPANY_SPREAD)
+        group.velocity = speed * np.array([np.sin(heading), 0.0, np.cos(heading)])
+        group.yaw, group.yaw_rate = float(heading), 0.0
+        turned += 1
+    return turned
 
 
 def clear_the_way(table: PartTable, centres: np.ndarray, times: np.ndarray, margin: float) -> None:

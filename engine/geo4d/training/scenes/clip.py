@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from . import rays, shading
-from .camera_path import clear_the_way, random_path
+from .camera_path import clear_the_way, keep_company, random_path
 from .film import develop
 from .layout import Layout, lay_out
 from .objects import Kit
@@ -90,6 +90,7 @@ class _Story:
         seconds = max(float(times[-1]), 0.3)
         path = random_path(rng, self.layout, seconds, motion)
         table = self.layout.parts
+        keep_company(np.random.default_rng([seed, 11]), table.groups, path.velocity)
         centres = path.poses(times)[:, :3, 3]
         if self.layout.waves is not None:  # never under the ground
             gap = (self.layout.waves(centres[:, 0], centres[:, 2]) - centres[:, 1]).min()

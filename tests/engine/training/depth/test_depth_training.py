@@ -52,6 +52,22 @@ def task(folder):
     return DepthTraining(folder, "cpu", SMALL)
 
 
+def test_a_mover_on_the_cameras_own_way_is_solved_as_a_static_point_elsewhere():
+    c2w = np.tile(np.eye(4), (6, 1, 1))
+    c2w[:, 0, 3] = np.linspace(0, 1, 6)  # a dolly to the right
+    K = np.tile(np.array([[200.0, 0, 100], [0, 200, 60], [0, 0, 1]]), (6, 1, 1))
+
+    def track(velocity):
+        at = np.array([0.3, 0.2, 4.0]) + np.linspace(0, 1, 6)[:, None] * velocity - c2w[:, :3, 3]
+        return at[:, :2] / at[:, 2:] * 200 + [100, 60]
+
+    assert np.allclose(examples._as_if_static(track(np.zeros(3)), c2w, K), [0.3, 0.2, 4.0])
+    along = examples._as_if_static(track(np.array([0.5, 0, 0])), c2w, K)
+    assert np.allclose(along, [0.6, 0.4, 8.0]), "half as fast as the camera: twice as far"
+    assert examples._as_if_static(track(np.array([0, -0.5, 0])), c2w, K) is None, "what rises is no static point"
+    assert examples._as_if_static(track(np.array([1.5, 0, 0])), c2w, K) is None, "overtaking: behind the camera"
+
+
 def test_examples_tell_the_truth_beside_the_untrained_depth(folder):
     stored = examples.load(folder / "000004.npz")
     assert stored["maps"].shape[1:] == (network_input.CHANNELS, 48, 64)

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from geo4d.training.scenes import camera_path, make_clips  # noqa: E402
 from geo4d.training.scenes.layout import lay_out  # noqa: E402
-from geo4d.training.scenes.parts import TERRAIN  # noqa: E402
+from geo4d.training.scenes.parts import TERRAIN, Group  # noqa: E402
 
 SEEDS = (4, 12, 44)  # a room, a street and open terrain, each with movers in sight
 SIZE = dict(height=72, width=128)
@@ -144,3 +144,22 @@ def test_height_field_hits_lie_on_it():
     near = clips.depth[0, 0][ground].numpy() < 20
     gap = np.abs(hit[:, 1] - waves(hit[:, 0], hit[:, 2]))[near]
     assert np.percentile(gap, 99) < 0.02
+
+
+def test_company_goes_where_the_camera_goes_or_comes_from_there_as_fast_as_before():
+    way = np.array([1.0, 0.3, 2.0])
+    ahead = way[[0, 2]] / np.linalg.norm(way[[0, 2]])
+    groups = [Group(np.zeros(3), 0.3, np.array([0.0, 0, speed])) for speed in np.linspace(0.5, 3, 40)]
+    still = Group(np.zeros(3), 0.3)
+    turned = camera_path.keep_company(np.random.default_rng(2), [*groups, still], way)
+    changed = [g for g in groups if g.yaw != 0.3]
+    assert len(changed) == turned and 8 < turned < 24 and still.yaw == 0.3 and not still.velocity.any()
+    for g, speed in zip(groups, np.linspace(0.5, 3, 40), strict=True):
+        assert np.linalg.norm(g.velocity) == pytest.approx(speed)
+    along = np.array([g.velocity[[0, 2]] @ ahead / np.linalg.norm(g.velocity) for g in changed])
+    assert np.abs(along).min() > 0.95 and along.min() < 0 < along.max()
+    assert all(
+        np.allclose(g.velocity[[0, 2]], np.linalg.norm(g.velocity) * np.array([np.sin(g.yaw), np.cos(g.yaw)]))
+        for g in changed
+    )
+    assert camera_path.keep_company(np.random.default_rng(2), groups, np.zeros(3)) == 0, "a camera at rest goes nowhere"
