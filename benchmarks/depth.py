@@ -236,7 +236,8 @@ def multiview(shot, truth: GroundTruth, positions: range, arguments: argparse.Na
     finish("untrained, swept", shared, Rounds(frames, single["untrained"].get, neighbours.get).frame)
     if network is not None:
         cost = shared + extra / len(positions)
-        finish("learned", cost, Rounds(frames, single["learned"].get, neighbours.get).frame)
+        rounds = Rounds(frames, single["learned"].get, neighbours.get)
+        finish("learned", cost, lambda i: maker.with_agreed_motion(i, rounds.frame(i)))
     return methods
 
 

@@ -8,6 +8,7 @@ the pictures and the maps of neighbouring frames (:mod:`.rounds`).
 
 from collections.abc import Iterator, Set
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,11 +17,11 @@ from ..footage.shot import Shot
 from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
-from . import dynamic, figures, fusion, ground, still_camera
+from . import carried_motion, dynamic, figures, fusion, ground, still_camera
 from .composition import Composition
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill
-from .flow import DenseFlow
+from .flow import DenseFlow, Match
 from .neighbours import MAX_GAP_S, choose_neighbours, short_gap
 from .network import LearnedDepth
 from .network_input import NetworkInput, network_input
@@ -40,6 +41,10 @@ LOOSE_SIGMA = 0.05  # relative uncertainty from which a measurement has little s
 WEIGHT_POWER = 0.7  # errors of neighbouring pixels are alike, so many good ones count less than their number
 SURE_OF_MOTION = 0.9  # probability that a fifth of a region must reach before it is placed as a mover
 MOTION_SPAN_S = 0.35  # neighbours within this time tell movers
+
+
+# What a frame measures on its own, the neighbours it asked, and its matches with the frames shortly around it.
+Measured = tuple[fusion.Measurement, list[int], list[Match]]
 
 
 def estimate_depth(
@@ -104,8 +109,10 @@ class DepthMaker:
         self.points = points[rng.permutation(len(points))[:2000]]
         self.flow = DenseFlow()
         self.measured: dict[int, fusion.Measurement] = {}
-        self.under_way: dict[int, Future[fusion.Measurement]] = {}  # what the helper measures
+        self.under_way: dict[int, Future[Measured]] = {}  # what the helper measures
         self.chosen: dict[int, list[int]] = {}  # neighbours of measured frames
+        self.brief: dict[int, list[Match]] = {}  # with the frames shortly before and after measured ones
+        self.motion: dict[int, np.ndarray] = {}  # probability of it as each frame alone tells
         self.features: dict[int, Features] = {}
         self.rounds = Rounds(frames, self.single, lambda j: self.chosen[j])
         self.evidence = collect(tracks, solve, frames.size)
@@ -120,8 +127,19 @@ class DepthMaker:
         return 1 / (np.percentile(z, 98) * 20), 1 / (np.percentile(z, 2) * 0.25)
 
     def frame(self, i: int) -> DepthFrame:
-        """Depth of frame i, in agreement with its neighbours' pictures and depth."""
-        return self.rounds.frame(i)
+        """Depth and motion of frame i, in agreement with its neighbours' pictures, depth and motion."""
+        return self.with_agreed_motion(i, self.rounds.frame(i))
+
+    def with_agreed_motion(self, i: int, frame: DepthFrame) -> DepthFrame:
+        """Frame i's map with the motion that the network finds, there and shortly before and after."""
+        matches = self.brief.pop(i, [])
+        if i not in self.motion:
+            return frame
+        moving = carried_motion.in_agreement(i, self.motion, matches, self.frames)
+        for kept, first in ((self.brief, i), (self.motion, min([i, *(match.j for match in matches)]))):
+            for past in [j for j in kept if j < first]:
+                del kept[past]
+        return replace(frame, dynamic=moving)
 
     def single(self, i: int) -> DepthFrame:
         """Depth of frame i on its own."""
@@ -136,6 +154,7 @@ class DepthMaker:
     def corrected(self, i: int, composition: Composition) -> DepthFrame:
         """Frame i's composition as the network corrects it, its movers as whole figures."""
         frame = self.network.refine(composition, *self.network_tensors(i, composition))
+        self.motion[i] = frame.dynamic
         return figures.whole(frame, composition, self.floor, self.frames.c2w[i], self.frames.lenses[i])
 
     def composition(self, i: int) -> Composition | None:
@@ -181,7 +200,10 @@ class DepthMaker:
         """What frame i measures on its own; kept until :meth:`frame` has gone past it."""
         if i not in self.measured:
             self._begin(i)
-            self.measured[i] = self.under_way.pop(i).result() if self.helper else self._measure(i)
+            found = self.under_way.pop(i).result() if self.helper else self._measure(i)
+            self.measured[i], self.chosen[i], brief = found
+            if self.network is not None:
+                self.brief[i] = brief
         return self.measured[i]
 
     def _begin(self, i: int) -> None:
@@ -189,19 +211,20 @@ class DepthMaker:
         if self.helper and i < len(self.frames.c2w) and i not in self.measured and i not in self.under_way:
             self.under_way[i] = self.helper.submit(self._measure, i)
 
-    def _measure(self, i: int) -> fusion.Measurement:
+    def _measure(self, i: int) -> Measured:
         frames, lens = self.frames, self.frames.lenses[i]
         w, h = frames.size
         guide = Guide.of(frames.rgb[i])
-        chosen = self.chosen[i] = choose_neighbours(frames, i, self.times, self.points, NEIGHBOUR_COUNT)
+        chosen = choose_neighbours(frames, i, self.times, self.points, NEIGHBOUR_COUNT)
         brief = short_gap(self.times, i)
         matches = {j: self.flow.match(frames, i, j) for j in dict.fromkeys([*chosen, *brief])}
+        kept = [matches[j].in_half_precision() for j in brief]
         texture = structure_tensor(frames.gray(i))
         seen = {j: observe(m, lens, texture) for j, m in matches.items()}
         limits = self.depth_limits(i)
         if not chosen:
             empty = np.zeros((h, w), dtype=np.float32)
-            return fusion.Measurement(empty, empty.copy(), empty.copy())
+            return fusion.Measurement(empty, empty.copy(), empty.copy()), chosen, kept
         measured = triangulate([seen[j] for j in chosen], limits)
         relative = measured.sigma / np.maximum(measured.d, 1e-12)
         share = measured.agreeing / np.maximum(measured.possible, 1)
@@ -219,7 +242,8 @@ class DepthMaker:
             [seen[j] for j in near], [matches[j] for j in near], np.where(good, measured.d, d0), d_sigma
         )
         moving = dynamic.grow(dynamic.probability(score, believed, guide, self._votes(i)))
-        return fusion.Measurement(measured.d.astype(np.float32), weight, moving.astype(np.float32))
+        measurement = fusion.Measurement(measured.d.astype(np.float32), weight, moving.astype(np.float32))
+        return measurement, chosen, kept
 
     def _compose(self, i: int, measured_d, weight, moving, guide) -> Composition:
         """Static scene filled behind the movers, the movers put in front of it."""

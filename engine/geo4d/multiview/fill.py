@@ -27,15 +27,21 @@ class Guide:
     @classmethod
     def of(cls, rgb: np.ndarray, sigma_level: float = 12.0) -> "Guide":
         """From an image uint8 (h, w, 3); a colour step of ``sigma_level`` counts as much as sigma_px pixels."""
-        smooth = cv2.GaussianBlur(rgb, (0, 0), 0.7).astype(np.float32)
-        across = np.abs(np.diff(smooth, axis=1)).max(axis=2) / sigma_level
-        down = np.abs(np.diff(smooth, axis=0)).max(axis=2) / sigma_level
+        smooth = cv2.GaussianBlur(rgb, (0, 0), 0.7)
+        across = _largest(cv2.absdiff(smooth[:, 1:], smooth[:, :-1])) / np.float32(sigma_level)
+        down = _largest(cv2.absdiff(smooth[1:], smooth[:-1])) / np.float32(sigma_level)
         return cls(np.ascontiguousarray(across.T), down)
 
     @cached_property
     def halved(self) -> "Guide":
         """The guide of the picture at half its size, in which a way over edges is as long as before."""
         return Guide(_halved_steps(self.across), _halved_steps(self.down))
+
+
+def _largest(steps: np.ndarray) -> np.ndarray:
+    """The largest of three channels (h, w, 3) uint8, as float32."""
+    red, green, blue = cv2.split(steps)
+    return cv2.max(cv2.max(red, green), blue).astype(np.float32)
 
 
 def _halved_steps(steps: np.ndarray) -> np.ndarray:

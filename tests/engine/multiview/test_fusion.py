@@ -1,4 +1,3 @@
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -89,11 +88,14 @@ def test_every_frame_is_measured_once(monkeypatch, helped):
             return 40
 
     maker = depth.DepthMaker.__new__(depth.DepthMaker)
-    maker.frames, maker.measured, maker.chosen, maker.network = Frames(), {}, defaultdict(list), None
+    maker.frames, maker.measured, maker.network = Frames(), {}, None
+    maker.chosen, maker.brief, maker.motion = {}, {}, {}
     maker.rounds = rounds.Rounds(maker.frames, maker.single, lambda j: maker.chosen[j])
     maker.helper, maker.under_way = ThreadPoolExecutor(1) if helped else None, {}
     asked, kept = [], []
-    monkeypatch.setattr(depth.DepthMaker, "_measure", lambda self, i: asked.append(i) or measurement(4.0, weight=0.0))
+    monkeypatch.setattr(
+        depth.DepthMaker, "_measure", lambda self, i: asked.append(i) or (measurement(4.0, weight=0.0), [], [])
+    )
     monkeypatch.setattr(depth.DepthMaker, "_anchor", lambda self, i, d, weight: None)
     for i in range(12, 40):
         maker.frame(i)
