@@ -15,6 +15,7 @@ import numpy as np
 # stands for at most 2 ** HALVINGS squared of them, so that edges stay where they are.
 FINE_ENOUGH_PX = 8.0
 HALVINGS = 2
+TRANSPOSED_FAST = (1, 2, 3, 4, 6, 8)  # numbers of float32 channels that OpenCV can transpose
 
 
 @dataclass
@@ -57,20 +58,29 @@ def spread(channels: np.ndarray, guide: Guide, sigma_px: float, iterations: int 
     for n in range(iterations):
         sigma = sigma_px * np.sqrt(3.0) * 2.0 ** (iterations - n - 1) / np.sqrt(4.0**iterations - 1)
         rate = np.float32(-np.sqrt(2.0) / sigma)
-        columns = np.ascontiguousarray(out.transpose(1, 0, 2))
+        columns = _transposed(out)
         _recurse(columns, np.exp(rate * (1 + sigma_px * guide.across)))
-        out = np.ascontiguousarray(columns.transpose(1, 0, 2))
+        out = _transposed(columns)
         _recurse(out, np.exp(rate * (1 + sigma_px * guide.down)))
     return out
+
+
+def _transposed(lines: np.ndarray) -> np.ndarray:
+    """(n, m, c) as (m, n, c), in memory too."""
+    n, m, c = lines.shape
+    if c in TRANSPOSED_FAST:
+        return cv2.transpose(lines).reshape(m, n, c)
+    return np.ascontiguousarray(lines.transpose(1, 0, 2))
 
 
 def _recurse(lines: np.ndarray, feedback: np.ndarray) -> None:
     """First-order recursive filter in place, down and up the first axis of lines (n, m, c); feedback (n - 1, m)."""
     a = feedback[..., None]
-    for k in range(1, len(lines)):
-        lines[k] += a[k - 1] * (lines[k - 1] - lines[k])
-    for k in range(len(lines) - 2, -1, -1):
-        lines[k] += a[k] * (lines[k + 1] - lines[k])
+    step = np.empty_like(lines[0])
+    for k, before in [(k, k - 1) for k in range(1, len(lines))] + [(k, k + 1) for k in range(len(lines) - 2, -1, -1)]:
+        np.subtract(lines[before], lines[k], out=step)
+        step *= a[min(k, before)]
+        lines[k] += step
 
 
 def spread_over(channels: np.ndarray, guide: Guide, scales, halvings: int = 0) -> np.ndarray:

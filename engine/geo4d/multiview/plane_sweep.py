@@ -17,6 +17,7 @@ CELL = 4  # pixels of the maps that one cell of the sweep covers
 OFFSETS = (np.arange(COUNT, dtype=np.float32) - (COUNT - 1) / 2) * STEP
 UNSEEN = 0.6  # cost of a hypothesis that falls outside a neighbour's picture
 CHANNELS = COUNT + 1
+_MEAN = np.full((1, 3), 1 / 3, np.float32)  # of the features' channels
 
 
 @dataclass
@@ -81,8 +82,10 @@ def sweep(
         u, v = (a[0] + hypotheses * b[0]) / z, (a[1] + hypotheses * b[1]) / z
         seen = _sample(features[j].maps, u, v)
         outside = (u < 0) | (v < 0) | (u > fw) | (v > fh)
-        cost = np.abs(seen.reshape(COUNT, h4, w4, 3) - own).mean(-1)
-        sides[j > i].append(np.where(outside.reshape(COUNT, h4, w4), np.float32(UNSEEN), cost))
+        seen -= own.reshape(1, -1, 3)
+        cost = cv2.transform(np.abs(seen, out=seen), _MEAN)
+        cost[outside] = UNSEEN
+        sides[j > i].append(cost.reshape(COUNT, h4, w4))
         middle = COUNT // 2
         parallax += 2 * np.minimum(np.hypot(u[middle] - u[middle - 1], v[middle] - v[middle - 1]), 20)
     means = [np.mean(costs, axis=0) for costs in sides.values() if costs]
