@@ -2,7 +2,7 @@
 
 ``python benchmarks/movers.py [--clips N] [--first SEED]``: clips of 9 frames that were never trained on, aligned by one
 median ratio a clip. AbsRel of all, static and moving pixels (means over clips); "jumps" is by how much the median log
-error of what moves changes from one frame to the next.
+error of what moves changes from one frame to the next; "overlap" that of what is found to move with what does.
 """
 
 import argparse
@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import torch
 from clips import print_table
-from geo4d.multiview import figures
+from geo4d.multiview import dynamic, figures
+from geo4d.multiview.depth_frame import DepthFrame
 from geo4d.multiview.network import LearnedDepth
 from geo4d.multiview.rounds import Rounds
 from geo4d.training.depth.examples import depth_maker
@@ -38,30 +39,27 @@ def main() -> None:
             continue
         for name, maps in ways(clips, seed).items():
             rows.setdefault(name, []).append(errors(maps, clips))
-    header = ["depth", "AbsRel", "AbsRel static", "moving", "jumps"]
+    header = ["depth", "AbsRel", "AbsRel static", "moving", "jumps", "overlap"]
     print_table(header, [[name, *np.nanmean(values, axis=0).astype(float).tolist()] for name, values in rows.items()])
 
 
-def ways(clips, seed: int) -> dict[str, list[np.ndarray]]:
-    """Depth of every frame by each way."""
+def ways(clips, seed: int) -> dict[str, list[DepthFrame]]:
+    """The map of every frame by each way."""
     maker = depth_maker(clips, np.random.default_rng([seed, 8]), LearnedDepth())
     alone, whole = {}, {}
     for i in range(len(clips.times)):
         composition = maker.composition(i)
         alone[i] = maker.network.refine(composition, *maker.network_tensors(i, composition))
+        maker.motion[i] = alone[i].dynamic
         place = maker.floor, maker.frames.c2w[i], maker.frames.lenses[i]
         whole[i] = figures.whole(alone[i], composition, *place)
     rounds = Rounds(maker.frames, whole.get, lambda j: maker.chosen[j])
-    settled = [rounds.frame(i).depth for i in whole]
-    return {
-        "network": [frame.depth for frame in alone.values()],
-        "whole figures": [frame.depth for frame in whole.values()],
-        "in agreement": settled,
-    }
+    agreed = [maker.with_agreed_motion(i, rounds.frame(i)) for i in whole]
+    return {"network": [*alone.values()], "whole figures": [*whole.values()], "in agreement": agreed}
 
 
-def errors(maps: list[np.ndarray], clips) -> list[float]:
-    depth, true, moving = np.stack(maps), clips.depth[0].numpy(), clips.moving[0].numpy()
+def errors(maps: list[DepthFrame], clips) -> list[float]:
+    depth, true, moving = np.stack([m.depth for m in maps]), clips.depth[0].numpy(), clips.moving[0].numpy()
     seen = ~clips.sky[0].numpy()
     ratio = depth / true
     ratio /= np.median(ratio[seen])
@@ -69,7 +67,9 @@ def errors(maps: list[np.ndarray], clips) -> list[float]:
     both = seen & moving
     levels = [np.median(np.log(r[m])) for r, m in zip(ratio, both, strict=True) if m.sum() > FEWEST]
     jumps = np.abs(np.diff(levels)).mean() if len(levels) > 1 else np.nan
-    return [error[seen].mean(), error[seen & ~moving].mean(), error[both].mean(), jumps]
+    found = np.stack([m.dynamic for m in maps]) > dynamic.MOVES
+    overlap = (found & moving).sum() / (found | moving).sum()
+    return [error[seen].mean(), error[seen & ~moving].mean(), error[both].mean(), jumps, overlap]
 
 
 if __name__ == "__main__":
