@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from . import dynamic
 from .depth_frame import DepthFrame
 from .fill import Guide, spread
 from .working_frames import WorkingFrames
@@ -22,7 +23,6 @@ WINDOW_PX = 5  # side of the window that pictures are compared in
 NOISE = 6.0  # variance in squared grey levels below which a window says nothing
 REACH_PX = 30.0  # how far likeness is shared between pixels of one colour
 OWN = 0.02  # by how much another depth has to be more alike than the pixel's own
-DOUBT = 0.1  # probability of motion from which a pixel is not swept: what looks alike elsewhere is no proof for it
 TEMPERATURE = 0.01  # difference of likeness that makes shares differ e-fold
 
 
@@ -44,7 +44,7 @@ def fine_sweep(i: int, frame: DepthFrame, frames: WorkingFrames, neighbours: lis
     shares /= shares.sum(axis=2, keepdims=True)
     shares = cv2.resize(shares, (w, h), interpolation=cv2.INTER_LINEAR)
     ratio = np.log(np.stack(offered[1:], axis=2) / frame.depth[..., None])
-    shift = (shares[..., 1:] * ratio).sum(axis=2) * np.clip(1 - frame.dynamic / DOUBT, 0, 1)
+    shift = (shares[..., 1:] * ratio).sum(axis=2) * np.clip(1 - frame.dynamic / dynamic.MOVES, 0, 1)
     return DepthFrame((frame.depth * np.exp(shift)).astype(np.float32), frame.confidence, frame.dynamic)
 
 

@@ -47,7 +47,7 @@ def test_an_edge_drawn_too_wide_moves_back(world, frames):
 
 def test_what_moves_and_what_no_picture_tells_stays(world, frames):
     truth, _ = world.truth(MIDDLE)
-    moving = guess(truth, 1.05, dynamic=0.15)  # hardly, but who knows
+    moving = guess(truth, 1.05, dynamic=0.6)
     np.testing.assert_array_equal(fine_sweep(MIDDLE, moving, frames, NEIGHBOURS).depth, moving.depth)
     still = guess(truth, 1.05)
     assert fine_sweep(MIDDLE, still, frames, []) is still
