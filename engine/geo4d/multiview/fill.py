@@ -76,11 +76,10 @@ def _transposed(lines: np.ndarray) -> np.ndarray:
 def _recurse(lines: np.ndarray, feedback: np.ndarray) -> None:
     """First-order recursive filter in place, down and up the first axis of lines (n, m, c); feedback (n - 1, m)."""
     a = feedback[..., None]
-    step = np.empty_like(lines[0])
-    for k, before in [(k, k - 1) for k in range(1, len(lines))] + [(k, k + 1) for k in range(len(lines) - 2, -1, -1)]:
-        np.subtract(lines[before], lines[k], out=step)
-        step *= a[min(k, before)]
-        lines[k] += step
+    for k in range(1, len(lines)):
+        lines[k] += a[k - 1] * (lines[k - 1] - lines[k])
+    for k in range(len(lines) - 2, -1, -1):
+        lines[k] += a[k] * (lines[k + 1] - lines[k])
 
 
 def spread_over(channels: np.ndarray, guide: Guide, scales, halvings: int = 0) -> np.ndarray:
