@@ -1,6 +1,6 @@
 """Accuracy and cost of dense depth: constant, untrained and learned multi-view, and the depth of any other engine.
 
-"Untrained" is measured, filled and settled; "swept" has the rounds of fine sweep and settling that "learned" has too.
+"Untrained" is measured, filled and settled; "swept" has the passes of agreement that "learned" has too.
 
 ``python benchmarks/depth.py [CLIP ...] [--cameras solved|truth] [--row N | --every N] [--weights FILE]
 [--scenes ENGINE=FOLDER ...]``: every clip with true depth. Depth is aligned by one median ratio a sequence and judged
@@ -36,7 +36,8 @@ from geo4d.multiview.depth import NEIGHBOUR_COUNT, DepthMaker, depth_size, estim
 from geo4d.multiview.depth_frame import DepthFrame
 from geo4d.multiview.neighbours import choose_neighbours
 from geo4d.multiview.network import WEIGHTS, LearnedDepth
-from geo4d.multiview.rounds import Rounds
+from geo4d.multiview.passes import neighbours_of_pass, second_and_third
+from geo4d.multiview.rounds import Round
 from geo4d.multiview.working_frames import read_working_frames
 from geo4d.progress import Silent
 from geo4d.scene.depth_file import read_depth
@@ -225,19 +226,34 @@ def multiview(shot, truth: GroundTruth, positions: range, arguments: argparse.Na
     frames = maker.frames
     neighbours = {i: choose_neighbours(frames, i, maker.times, maker.points, NEIGHBOUR_COUNT) for i in positions}
 
-    def finish(name: str, cost: float, way: Callable[[int], DepthFrame]) -> None:
+    def finish(name: str, cost: float, way: Callable[[], dict[int, DepthFrame]]) -> None:
         before = cpu_seconds()
-        finished = {i: way(i) for i in positions}
+        finished = way()
         cost += (cpu_seconds() - before) / len(positions)
         methods.append(Method(name, finished, lenses, c2w, cost, peak_memory_mib()))
 
+    def in_passes(first: Callable[[int], DepthFrame]) -> dict[int, DepthFrame]:
+        drafts = {i: first(i) for i in positions}
+        rest = second_and_third(frames, maker.times, drafts, {}, neighbours.__getitem__, positions, Silent())
+        return dict(rest)
+
+    def round_of(maps: dict[int, DepthFrame]) -> Round:
+        return Round(frames, maps.get, lambda i: neighbours_of_pass(neighbours[i], 0))
+
     # Frames that stand alone have no neighbours' maps to agree with.
-    finish("untrained", shared, lambda i: settling.settle(i, single["untrained"], frames.c2w, frames.lenses))
-    finish("untrained, swept", shared, Rounds(frames, single["untrained"].get, neighbours.get).frame)
+    untrained = single["untrained"]
+    finish(
+        "untrained", shared, lambda: {i: settling.settle(i, untrained, frames.c2w, frames.lenses) for i in positions}
+    )
+    swept = round_of(untrained)
+    finish("untrained, swept", shared, lambda: in_passes(swept.frame))
     if network is not None:
-        cost = shared + extra / len(positions)
-        rounds = Rounds(frames, single["learned"].get, neighbours.get)
-        finish("learned", cost, lambda i: maker.with_agreed_motion(i, rounds.frame(i)))
+        corrected = round_of(single["learned"])
+        finish(
+            "learned",
+            shared + extra / len(positions),
+            lambda: in_passes(lambda i: maker.with_agreed_motion(i, corrected.frame(i))),
+        )
     return methods
 
 

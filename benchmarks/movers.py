@@ -14,7 +14,9 @@ from clips import print_table
 from geo4d.multiview import dynamic, figures
 from geo4d.multiview.depth_frame import DepthFrame
 from geo4d.multiview.network import LearnedDepth
-from geo4d.multiview.rounds import Rounds
+from geo4d.multiview.passes import neighbours_of_pass, second_and_third
+from geo4d.multiview.rounds import Round
+from geo4d.progress import Silent
 from geo4d.training.depth.examples import depth_maker
 from geo4d.training.scenes import make_clips
 
@@ -53,9 +55,14 @@ def ways(clips, seed: int) -> dict[str, list[DepthFrame]]:
         maker.motion[i] = alone[i].dynamic
         place = maker.floor, maker.frames.c2w[i], maker.frames.lenses[i]
         whole[i] = figures.whole(alone[i], composition, *place)
-    rounds = Rounds(maker.frames, whole.get, lambda j: maker.chosen[j])
-    agreed = [maker.with_agreed_motion(i, rounds.frame(i)) for i in whole]
-    return {"network": [*alone.values()], "whole figures": [*whole.values()], "in agreement": agreed}
+    first = Round(maker.frames, whole.get, lambda j: neighbours_of_pass(maker.neighbours(j), 0))
+    drafts = {i: maker.with_agreed_motion(i, first.frame(i)) for i in whole}
+    agreed = second_and_third(maker.frames, maker.times, drafts, {}, maker.neighbours, whole, Silent())
+    return {
+        "network": [*alone.values()],
+        "whole figures": [*whole.values()],
+        "in agreement": [frame for _, frame in agreed],
+    }
 
 
 def errors(maps: list[DepthFrame], clips) -> list[float]:

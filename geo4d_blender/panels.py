@@ -24,6 +24,7 @@ STAGE_NAMES = {
     "adjust": "Refining the camera",
     "resect": "Placing the remaining frames",
     "depth": "Measuring depth",
+    "agree": "Bringing frames into agreement",
     "predict": "Running the model",
     "align": "Aligning the windows",
     "import": "Importing",

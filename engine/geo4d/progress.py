@@ -7,10 +7,13 @@ class Progress(Protocol):
     """What every long-running stage receives.
 
     ``advance`` is called often (every frame); it raises :class:`geo4d.errors.Cancelled` once the run has
-    been cancelled, so that a stage needs no cancel logic of its own.
+    been cancelled, so that a stage needs no cancel logic of its own. ``resume`` tells, before the first
+    ``advance`` of a stage, how much of it an earlier run had done.
     """
 
     def advance(self, stage: str, done: int, total: int) -> None: ...
+
+    def resume(self, stage: str, done: int, total: int) -> None: ...
 
     def warn(self, code: str, message: str, hint: str = "") -> None: ...
 
@@ -24,6 +27,9 @@ class Silent:
         self.warnings: list[tuple[str, str, str]] = []
 
     def advance(self, stage: str, done: int, total: int) -> None:
+        pass
+
+    def resume(self, stage: str, done: int, total: int) -> None:
         pass
 
     def warn(self, code: str, message: str, hint: str = "") -> None:

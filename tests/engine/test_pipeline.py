@@ -109,14 +109,14 @@ def test_moved_footage_is_still_known(scene, tmp_path):
     assert read_scene(folder).footage["path"] == str(moved)
 
 
-@pytest.mark.parametrize("stage", ["track", "solve", "depth"])
+@pytest.mark.parametrize("stage", ["track", "solve", "depth", "agree"])
 def test_killed_in_any_stage_leaves_nothing_torn_and_continues(tmp_path, stage):
     target = tmp_path / "scene"
     command = [sys.executable, "-m", "geo4d", "reconstruct", ROOM, "-o", target, *BRIEF, "--json"]
     with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         for line in process.stdout:
             event = json.loads(line)
-            if event.get("stage") == stage and event["done"] >= (5 if stage == "depth" else 0):
+            if event.get("stage") == stage and event["done"] >= {"depth": 5, "agree": 12}.get(stage, 0):
                 process.kill()
                 break
     assert not target.exists()
@@ -125,8 +125,9 @@ def test_killed_in_any_stage_leaves_nothing_torn_and_continues(tmp_path, stage):
     assert len(read_scene(target)) == 10
     stages = {e["stage"] for e in events(done) if e["event"] == "progress"}
     assert ("track" in stages) == (stage == "track")
-    if stage == "depth":
+    if stage in ("depth", "agree"):
         assert "solve" not in stages
+    assert ("depth" in stages) == (stage != "agree")
 
 
 def test_terminate_cancels_and_keeps_finished_work(tmp_path):
@@ -143,7 +144,7 @@ def test_terminate_cancels_and_keeps_finished_work(tmp_path):
         assert process.wait(timeout=15) == 3
         assert time.monotonic() - begun < 10
         assert json.loads(rest[-1])["code"] == "cancelled"
-    assert not target.exists() and list((tmp_path / "scene.partial" / "depth").glob("*.exr"))
+    assert not target.exists() and list((tmp_path / "scene.partial" / "maps" / "drafts").glob("*.npz"))
 
 
 def movie(path, frames, size=(192, 128)):

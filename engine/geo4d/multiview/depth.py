@@ -3,12 +3,13 @@
 Flow to neighbours chosen by parallax, robust triangulation on each pixel's ray, movers by what their flow does
 that no static point could, an edge-aware affine fill of what was not measured, movers placed by where they touch
 the ground, the depth network's correction of all that, movers as whole figures again, and at last agreement with
-the pictures and the maps of neighbouring frames (:mod:`.rounds`).
+the pictures and the maps of other frames, near ones and those of the seconds around (:mod:`.passes`).
 """
 
 from collections.abc import Iterator, Set
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,13 +21,15 @@ from ..tracking.tracks import Tracks
 from . import carried_motion, dynamic, figures, fusion, ground, still_camera
 from .composition import Composition
 from .depth_frame import DepthFrame
-from .fill import Guide, distrust_outliers, fill
+from .fill import Guide, distrust_outliers, fill, fill_roughly
 from .flow import DenseFlow, Match
+from .kept_maps import KeptMaps, Maps
 from .neighbours import MAX_GAP_S, choose_neighbours, short_gap
 from .network import LearnedDepth
 from .network_input import NetworkInput, network_input
+from .passes import neighbours_of_pass, second_and_third
 from .plane_sweep import Features, sweep
-from .rounds import REACH, Rounds
+from .rounds import Round
 from .track_evidence import collect
 from .triangulation import observe, structure_tensor, triangulate
 from .working_frames import WorkingFrames, depth_size, read_working_frames
@@ -55,6 +58,7 @@ def estimate_depth(
     progress: Progress,
     have: Set[int] = frozenset(),
     network: LearnedDepth | None = None,
+    folder: Path | None = None,
 ) -> Iterator[tuple[int, DepthFrame]]:
     """Depth maps of a shot, one frame after the other.
 
@@ -64,6 +68,8 @@ def estimate_depth(
     size : (w, h) of the maps, see :func:`depth_size`.
     have : positions whose maps exist already; they are not made again.
     network : the depth network that corrects the untrained depth; None leaves it as it is.
+    folder : where unfinished maps are kept for a run that continues; None keeps them in memory. What is left there
+        at the end is of no more use.
 
     Yields
     ------
@@ -75,14 +81,31 @@ def estimate_depth(
     missing = [i for i in range(total) if i not in have]
     if not missing:
         return
-    progress.advance("depth", total - len(missing), total)
     frames = read_working_frames(shot, solve, size)
+    times = np.asarray(shot.times, dtype=np.float64)
     with ThreadPoolExecutor(1) as helper:
-        maker = DepthMaker(frames, solve, tracks, np.asarray(shot.times, dtype=np.float64), network, helper)
-        for done, i in enumerate(missing, start=total - len(missing) + 1):
-            frame = maker.frame(i) if solve.motion == "moving" else maker.still(i)
-            yield i, frame
-            progress.advance("depth", done, total)
+        maker = DepthMaker(frames, solve, tracks, times, network, helper)
+        if solve.motion != "moving":
+            progress.resume("depth", total - len(missing), total)
+            for done, i in enumerate(missing, start=total - len(missing)):
+                progress.advance("depth", done, total)
+                yield i, maker.still(i)
+            progress.advance("depth", total, total)
+            return
+        drafts, agreed = ({}, {}) if folder is None else (KeptMaps(folder / name) for name in ("drafts", "agreed"))
+        if len(drafts) < total and len(agreed) < total:
+            _draft(maker, drafts, total, progress)
+    yield from second_and_third(frames, times, drafts, agreed, maker.neighbours, missing, progress)
+
+
+def _draft(maker: "DepthMaker", drafts: Maps, total: int, progress: Progress) -> None:
+    """Maps of the first pass of all frames that have none."""
+    progress.resume("depth", len(drafts), total)
+    progress.advance("depth", len(drafts), total)
+    for i in range(total):
+        if i not in drafts:
+            drafts[i] = maker.frame(i)
+            progress.advance("depth", len(drafts), total)
 
 
 class DepthMaker:
@@ -110,11 +133,11 @@ class DepthMaker:
         self.flow = DenseFlow()
         self.measured: dict[int, fusion.Measurement] = {}
         self.under_way: dict[int, Future[Measured]] = {}  # what the helper measures
-        self.chosen: dict[int, list[int]] = {}  # neighbours of measured frames
+        self.chosen: dict[int, list[int]] = {}  # neighbours of all frames that were ever measured
         self.brief: dict[int, list[Match]] = {}  # with the frames shortly before and after measured ones
         self.motion: dict[int, np.ndarray] = {}  # probability of it as each frame alone tells
         self.features: dict[int, Features] = {}
-        self.rounds = Rounds(frames, self.single, lambda j: self.chosen[j])
+        self.round = Round(frames, self.single, lambda j: neighbours_of_pass(self.neighbours(j), 0))
         self.evidence = collect(tracks, solve, frames.size)
         self.floor = ground.fit_floor(points, frames.c2w) if solve.motion == "moving" else None
 
@@ -127,8 +150,8 @@ class DepthMaker:
         return 1 / (np.percentile(z, 98) * 20), 1 / (np.percentile(z, 2) * 0.25)
 
     def frame(self, i: int) -> DepthFrame:
-        """Depth and motion of frame i, in agreement with its neighbours' pictures, depth and motion."""
-        return self.with_agreed_motion(i, self.rounds.frame(i))
+        """Depth and motion of frame i in agreement with its neighbours' pictures, depth and motion: the first pass."""
+        return self.with_agreed_motion(i, self.round.frame(i))
 
     def with_agreed_motion(self, i: int, frame: DepthFrame) -> DepthFrame:
         """Frame i's map with the motion that the network finds, there and shortly before and after."""
@@ -162,7 +185,7 @@ class DepthMaker:
         frames = self.frames
         # Frames are made in order, so what lies before every frame still to be asked for is not needed again.
         before = i + min(fusion.OFFSETS)
-        for kept, first in ((self.measured, before), (self.under_way, before), (self.chosen, i - REACH)):
+        for kept, first in ((self.measured, before), (self.under_way, before)):
             for past in [j for j in kept if j < first]:
                 del kept[past]
         own = self.measurement(i)
@@ -191,10 +214,17 @@ class DepthMaker:
         tensors = network_input(frames.rgb[i], frames.lenses[i], composition, anchors)
         for past in [j for j in self.features if abs(self.times[j] - self.times[i]) > 1.1 * MAX_GAP_S]:
             del self.features[past]
-        for j in (i, *self.chosen[i]):
+        for j in (i, *self.neighbours(i)):
             if j not in self.features:
                 self.features[j] = Features.of(frames.gray(j))
-        return tensors, sweep(frames, i, self.chosen[i], self.features, tensors.rough)
+        return tensors, sweep(frames, i, self.neighbours(i), self.features, tensors.rough)
+
+    def neighbours(self, i: int) -> list[int]:
+        """Frames that see frame i's scene from elsewhere, ordered by parallax on each side; any thread may ask."""
+        chosen = self.chosen.get(i)
+        if chosen is None:  # a continued run whose frame was measured before
+            chosen = choose_neighbours(self.frames, i, self.times, self.points, NEIGHBOUR_COUNT)
+        return chosen
 
     def measurement(self, i: int) -> fusion.Measurement:
         """What frame i measures on its own; kept until :meth:`frame` has gone past it."""
@@ -215,7 +245,7 @@ class DepthMaker:
         frames, lens = self.frames, self.frames.lenses[i]
         w, h = frames.size
         guide = Guide.of(frames.rgb[i])
-        chosen = choose_neighbours(frames, i, self.times, self.points, NEIGHBOUR_COUNT)
+        chosen = self.neighbours(i)
         brief = short_gap(self.times, i)
         matches = {j: self.flow.match(frames, i, j) for j in dict.fromkeys([*chosen, *brief])}
         kept = [matches[j].in_half_precision() for j in brief]
@@ -235,7 +265,7 @@ class DepthMaker:
         anchored, anchored_weight = measured.d.copy(), weight.copy()
         self._anchor(i, anchored, anchored_weight)
         anchored_weight = distrust_outliers(anchored, anchored_weight, guide)
-        d0 = np.clip(fill(anchored, anchored_weight, guide)[0], *limits)
+        d0 = np.clip(fill_roughly(anchored, anchored_weight, guide), *limits)
         d_sigma = np.where(good, measured.sigma, 0.15 * d0).astype(np.float32)
         near = [j for j in matches if abs(self.times[j] - self.times[i]) <= MOTION_SPAN_S or j in brief]
         score, believed = dynamic.residual_evidence(

@@ -146,6 +146,16 @@ def fill(values: np.ndarray, weights: np.ndarray, guide: Guide, scales=SCALES_PX
     return unit * _affine_at_pixel(total, x, y), finest[..., 0].copy()
 
 
+def fill_roughly(values: np.ndarray, weights: np.ndarray, guide: Guide, scales=SCALES_PX) -> np.ndarray:
+    """What :func:`fill` gives (h, w), made of a picture half as large: a third of the time, edges two pixels wide."""
+    h, w = values.shape
+    weight, moment = cv2.split(_halved(np.dstack([weights, weights * values]).astype(np.float32)))
+    mean = moment / np.maximum(weight, 1e-30)
+    half, _ = fill(mean, weight, guide.halved, tuple((sigma_px / 2, share) for sigma_px, share in scales))
+    # Of an odd number of lines the last one was made two.
+    return cv2.resize(half, (2 * half.shape[1], 2 * half.shape[0]), interpolation=cv2.INTER_LINEAR)[:h, :w]
+
+
 # The rough surface that measurements are held against, and the distance from it that leaves a quarter of their say.
 ROUGH_SCALES_PX = ((8.0, 1.0), (40.0, 1e-2), (150.0, 1e-4))
 OUTLIER_STEP = 0.1  # relative difference of inverse depth
@@ -157,7 +167,7 @@ def distrust_outliers(values: np.ndarray, weights: np.ndarray, guide: Guide) -> 
     One reweighting with Geman-McClure weights; mirrored and mismatched spots stand out from the surface that
     the measurements around them agree on.
     """
-    rough, _ = fill(values, weights, guide, ROUGH_SCALES_PX)
+    rough = fill_roughly(values, weights, guide, ROUGH_SCALES_PX)
     z = np.abs(values - rough) / np.maximum(np.maximum(values, rough), 1e-12) / OUTLIER_STEP
     return (weights / (1 + np.minimum(z, 100) ** 2) ** 2).astype(np.float32)
 

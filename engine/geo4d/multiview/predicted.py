@@ -40,6 +40,7 @@ def predicted_depth(
     maps: DepthMaps, solve: Solve, size: tuple[int, int], progress: Progress, have: Set[int]
 ) -> Iterator[tuple[int, DepthFrame]]:
     """(position, DepthFrame) at ``size`` = (w, h) of every frame not in ``have``; ``maps`` are in ``solve``'s world."""
+    progress.resume("depth", len(have), len(solve))
     for position in range(len(solve)):
         if position not in have:
             yield position, to_pinhole(maps.frame(position), solve.lens(position), size)

@@ -1,53 +1,56 @@
-"""From maps of single frames to maps that agree: with neighbours' pictures, then with neighbours' maps, and again.
+"""A round of agreement: a frame's map with its neighbours' pictures, then with the maps of the frames around it.
 
 The fine sweep finds what one frame's neighbours confirm, settling spreads it over time, and from there the next sweep
 finds more. Each round asks other neighbours, so that two rounds cost as much as one sweep over all.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 
 from . import settling
 from .depth_frame import DepthFrame
 from .fine_sweep import fine_sweep
 from .working_frames import WorkingFrames
 
-ROUNDS = 2
-REACH = ROUNDS * max(settling.OFFSETS)  # frames before and after that a frame's map depends on
+REACH = max(settling.OFFSETS)  # frames before and after that a frame's map depends on
+AHEAD = 3  # frames that are swept before they are needed, where there is someone to do it
 
 
-class Rounds:
+class Round:
     """Maps of a shot's frames, made on demand. Frames are to be asked for in order: what lies behind is forgotten.
 
-    ``single(j)`` gives the map of frame j on its own, None where there is none; ``neighbours(j)`` the frames that see
-    its scene from elsewhere, as :func:`.neighbours.choose_neighbours` orders them.
+    ``before(j)`` gives the map of frame j that the round begins with, None where there is none; ``neighbours(j)`` the
+    frames that the sweep asks. With a ``pool`` both are called from its threads, else from the caller's.
     """
 
     def __init__(
         self,
         frames: WorkingFrames,
-        single: Callable[[int], DepthFrame | None],
+        before: Callable[[int], DepthFrame | None],
         neighbours: Callable[[int], Sequence[int]],
+        pool: Executor | None = None,
     ):
-        self.frames, self.single, self.neighbours = frames, single, neighbours
-        self.swept: list[dict[int, DepthFrame]] = [{} for _ in range(ROUNDS)]
+        self.frames, self.before, self.neighbours, self.pool = frames, before, neighbours, pool
+        self.swept: dict[int, Future[DepthFrame | None]] = {}
 
     def frame(self, i: int) -> DepthFrame | None:
-        """The map of frame i after all rounds."""
-        return self._settled(ROUNDS - 1, i)
+        """The map of frame i after the round."""
+        first, last = max(0, i - REACH), i + REACH
+        for past in [j for j in self.swept if j < first]:
+            del self.swept[past]
+        for j in range(first, min(len(self.frames), last + 1 + (AHEAD if self.pool else 0))):
+            if j not in self.swept:
+                self.swept[j] = self.pool.submit(self._sweep, j) if self.pool else _done(self._sweep(j))
+        around = {j: swept.result() for j, swept in self.swept.items() if j <= last}
+        around = {j: frame for j, frame in around.items() if frame is not None}
+        return settling.settle(i, around, self.frames.c2w, self.frames.lenses) if i in around else None
 
-    def _settled(self, turn: int, i: int) -> DepthFrame | None:
-        maps = self.swept[turn]
-        first, last = max(0, i + min(settling.OFFSETS)), min(len(self.frames) - 1, i + max(settling.OFFSETS))
-        for past in [j for j in maps if j < first]:
-            del maps[past]
-        for j in range(first, last + 1):
-            if j not in maps and (swept := self._sweep(turn, j)) is not None:
-                maps[j] = swept
-        return settling.settle(i, maps, self.frames.c2w, self.frames.lenses) if i in maps else None
+    def _sweep(self, j: int) -> DepthFrame | None:
+        before = self.before(j)
+        return None if before is None else fine_sweep(j, before, self.frames, self.neighbours(j))
 
-    def _sweep(self, turn: int, j: int) -> DepthFrame | None:
-        before = self._settled(turn - 1, j) if turn else self.single(j)
-        if before is None:
-            return None
-        # Neighbours come ordered by parallax on each side: every second one, the wider ones first.
-        return fine_sweep(j, before, self.frames, self.neighbours(j)[ROUNDS - 1 - turn :: ROUNDS])
+
+def _done(result: DepthFrame | None) -> "Future[DepthFrame | None]":
+    future: Future[DepthFrame | None] = Future()
+    future.set_result(result)
+    return future

@@ -96,7 +96,6 @@ def _write_depth(work: Workspace, shot: Shot, found: Reconstruction, progress) -
         return
     folder = work.folder / "depth"
     have = frozenset(i for i in range(len(shot)) if _depth_path(folder, shot, i).exists())
-    progress.resume("depth", len(have), len(shot))
     for position, frame in found.make_depth(have):
         with output_errors(folder):
             write_depth(_depth_path(folder, shot, position), frame)

@@ -13,6 +13,7 @@ from .notes import Notebook
 from .settings import Settings
 
 MODEL = {"name": "tracks", "weights": None, "licence": "GPL-3.0-or-later", "commercial_use": True}
+MAPS = "maps"  # folder of unfinished depth
 NETWORK = "depth network (CC0-1.0)"  # the weights that take part where they are there
 
 
@@ -36,9 +37,9 @@ def reconstruct_from_tracks(
         tracks=tracks,
         depth_size=size,
         depth_measured=solve.motion == "moving" and size != (0, 0),
-        make_depth=lambda have: estimate_depth(shot, solve, tracks, size, progress, have, network),
+        make_depth=lambda have: estimate_depth(shot, solve, tracks, size, progress, have, network, work.folder / MAPS),
         model=MODEL if network is None else {**MODEL, "weights": NETWORK},
-        scratch=("tracked.npz", "solve.npz", "solved_tracks.npz"),
+        scratch=("tracked.npz", "solve.npz", "solved_tracks.npz", MAPS),
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from geo4d.errors import Cancelled
+from geo4d.errors import Cancelled, OutputError
 from geo4d.multiview.depth import depth_size, estimate_depth
 from geo4d.progress import Silent
 from geo4d.tracking.tracks import Tracks
@@ -88,24 +88,56 @@ def test_no_depth_without_parallax(motion):
     assert np.sum(found & card) / np.sum(found | card) > 0.6
 
 
-def test_progress_counts_every_frame_and_cancels():
-    class Stopping(Silent):
-        def __init__(self):
-            super().__init__()
-            self.calls = []
+class Counting(Silent):
+    """Notes every call, and cancels where it is told to."""
 
-        def advance(self, stage, done, total):
-            self.calls.append((stage, done, total))
-            if done == 3:
-                raise Cancelled()
+    def __init__(self, stop: tuple[str, int] | None = None):
+        super().__init__()
+        self.calls, self.resumed, self.stop = [], [], stop
 
-    world, progress = World(), Stopping()
-    made = []
+    def advance(self, stage, done, total):
+        self.calls.append((stage, done, total))
+        if (stage, done) == self.stop:
+            raise Cancelled()
+
+    def resume(self, stage, done, total):
+        self.resumed.append((stage, done, total))
+
+
+def finished(world: World, progress: Counting, folder=None, have=frozenset()) -> dict:
+    return dict(estimate_depth(world, world.solve(), no_tracks(), (W, H), progress, have, folder=folder))
+
+
+def test_progress_counts_every_pass_and_a_stopped_run_goes_on_in_each(tmp_path):
+    world, whole = World(), Counting()
+    expected = finished(world, whole, tmp_path / "whole")
+    assert whole.resumed == [("depth", 0, F), ("agree", 0, 2 * F)]
+    assert whole.calls == [("depth", k, F) for k in range(F + 1)] + [("agree", k, 2 * F) for k in range(1, 2 * F + 1)]
+    folder, made = tmp_path / "stopped", {}
+    for stop in (("depth", 3), ("agree", 5), ("agree", F + 4)):
+        with pytest.raises(Cancelled):
+            progress = Counting(stop)
+            again = estimate_depth(world, world.solve(), no_tracks(), (W, H), progress, set(made), folder=folder)
+            for i, frame in again:
+                made[i] = frame
+    assert progress.resumed == [("agree", 5, 2 * F)]
+    assert list(made) == [0, 1, 2, 3], "the third pass yields frame by frame"
+    last = Counting()
+    made |= finished(world, last, folder, set(made))
+    assert last.resumed == [("agree", F, 2 * F - 4)], "neither of the first passes is made again"
+    for i in range(F):
+        np.testing.assert_allclose(made[i].depth, expected[i].depth, rtol=1e-5)
+
+
+def test_a_torn_draft_is_named_and_made_anew(tmp_path):
+    world = World()
     with pytest.raises(Cancelled):
-        for position, _ in estimate_depth(world, world.solve(), no_tracks(), (W, H), progress):
-            made.append(position)
-    assert progress.calls == [("depth", k, F) for k in range(4)]
-    assert made == [0, 1, 2]
+        finished(world, Counting(("depth", 3)), tmp_path)
+    torn = tmp_path / "drafts" / "000001.npz"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    with pytest.raises(OutputError, match=r"000001\.npz cannot be read"):
+        finished(world, Counting(), tmp_path)
+    assert len(finished(world, Counting(), tmp_path)) == F
 
 
 def test_depth_size():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from geo4d.multiview.fill import HALVINGS, Guide, fill, spread, spread_over
+from geo4d.multiview.fill import HALVINGS, Guide, fill, fill_roughly, spread, spread_over
 
 RNG = np.random.default_rng(3)
 
@@ -50,3 +50,17 @@ def test_nothing_known_is_filled_with_nothing():
     none = np.zeros((32, 32), np.float32)
     filled, support = fill(none, none, Guide.of(picture(32, 32)))
     assert not filled.any() and not support.any()
+
+
+@pytest.mark.parametrize("size", [(96, 160), (95, 161)])
+def test_a_rough_fill_is_nearly_the_fill(size):
+    h, w = size
+    guide = Guide.of(picture(h, w))
+    x = np.broadcast_to(np.arange(w, dtype=np.float32), size)
+    values = np.where(x < w // 2, 1 + 0.004 * x, 5).astype(np.float32)
+    weights = (RNG.random(size) < 0.2).astype(np.float32)
+    weights[30:60, 20:50] = 0
+    rough, whole = fill_roughly(values, weights, guide), fill(values, weights, guide)[0]
+    assert rough.shape == size and rough.dtype == np.float32
+    away = np.abs(x - w // 2) > 3
+    assert np.abs(rough / whole - 1)[away].max() < 0.03

@@ -77,7 +77,7 @@ def test_an_upright_figure_stands_on_its_contact():
 
 @pytest.mark.parametrize("helped", [False, True])
 def test_every_frame_is_measured_once(monkeypatch, helped):
-    from geo4d.multiview import depth, fusion, rounds, settling
+    from geo4d.multiview import depth, fusion, rounds
 
     class Frames:
         c2w = np.tile(np.eye(4), (40, 1, 1))
@@ -90,7 +90,7 @@ def test_every_frame_is_measured_once(monkeypatch, helped):
     maker = depth.DepthMaker.__new__(depth.DepthMaker)
     maker.frames, maker.measured, maker.network = Frames(), {}, None
     maker.chosen, maker.brief, maker.motion = {}, {}, {}
-    maker.rounds = rounds.Rounds(maker.frames, maker.single, lambda j: maker.chosen[j])
+    maker.round = rounds.Round(maker.frames, maker.single, lambda j: maker.chosen[j])
     maker.helper, maker.under_way = ThreadPoolExecutor(1) if helped else None, {}
     asked, kept = [], []
     monkeypatch.setattr(
@@ -104,6 +104,4 @@ def test_every_frame_is_measured_once(monkeypatch, helped):
         maker.helper.shutdown()
     assert sorted(asked) == list(range(max(0, 12 - rounds.REACH + min(fusion.OFFSETS)), 40)), "once each"
     assert max(kept) <= max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1 + helped, "and not kept for ever"
-    most = max(settling.OFFSETS) - min(settling.OFFSETS) + 1
-    assert all(len(maps) <= most for maps in maker.rounds.swept), "nor are the maps"
-    assert len(maker.chosen) <= 2 * rounds.REACH + 1
+    assert len(maker.round.swept) <= 2 * rounds.REACH + 1, "nor are the maps"

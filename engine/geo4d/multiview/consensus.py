@@ -1,0 +1,117 @@
+"""What the frames of several seconds say of each static pixel, together.
+
+Every frame's map is made from what is measured around it, and where little is measured the filled and corrected depth
+differs from one part of a shot to the next: a plain cupboard is too near where the camera passes by and right where
+its edges are in sight. Through the solved cameras such maps can be held against each other over seconds. Their mean is
+robust: whoever is far from what most say has little say, and so have pixels beside an edge and those that may move.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..geometry.camera import Intrinsics
+from .depth_frame import DepthFrame
+from .key_frames import KeyFrames
+from .working_frames import WorkingFrames
+
+SPACING_S = 0.2  # from one key frame to the next
+SPAN_S = 2.0  # key frames that are asked, before and after
+ALIKE = 0.1  # of log depth: a frame so far from the mean has half of its say
+PASSES = 2  # of weighing anew
+EDGE = 0.15  # relative difference of inverse depth within EDGE_PX that is an edge
+EDGE_PX = 5
+
+
+@dataclass
+class KeyFrame:
+    """A map that others are held against."""
+
+    said: np.ndarray  # (h, w, 2) float32: inverse depth, 0 where unknown, and how much it counts, 0..1
+    c2w: np.ndarray  # (4, 4)
+    lens: Intrinsics
+
+    @classmethod
+    def of(cls, frame: DepthFrame, c2w: np.ndarray, lens: Intrinsics) -> "KeyFrame":
+        inverse = np.where(frame.depth > 0, 1 / np.maximum(frame.depth, 1e-12), 0).astype(np.float32)
+        around = np.ones((EDGE_PX, EDGE_PX), np.uint8)
+        high, low = cv2.dilate(inverse, around), cv2.erode(inverse, around)
+        counts = np.where((inverse > 0) & (high - low <= EDGE * high), np.clip(1 - frame.dynamic, 0, 1), 0)
+        return cls(np.dstack([inverse, counts.astype(np.float32)]), c2w, lens)
+
+
+class Consensus:
+    """Maps of a shot's frames moved towards what key frames of the seconds around say. Any thread may ask.
+
+    Parameters
+    ----------
+    frames, times : the shot; times (F,) in seconds.
+    maps : frame index to map, every one asked for and as many key frames as there are.
+    tolerance : of log depth; a key frame so far off has a quarter of its say, what hides or shows something else none.
+    """
+
+    def __init__(self, frames: WorkingFrames, times: np.ndarray, maps: Mapping[int, DepthFrame], tolerance: float):
+        self.frames, self.maps, self.tolerance = frames, maps, tolerance
+        self._keys = KeyFrames(times, SPACING_S, SPAN_S, self._key)
+
+    def frame(self, i: int) -> DepthFrame:
+        """The map of frame i in agreement with the key frames around."""
+        return self.applied(i, self.maps[i])
+
+    def applied(self, i: int, own: DepthFrame) -> DepthFrame:
+        """The same for another map of frame i than that it has among ``maps``."""
+        said = [self._seen_from(i, own.depth, key) for key in self._keys.around(i)]
+        if not said:
+            return own
+        off, say = (np.stack(layers) for layers in zip(*said, strict=True))
+        say *= np.clip(1 - _halved(own.dynamic), 0, 1)
+        pull = robust_mean(off, say)
+        h, w = own.depth.shape
+        # From every second pixel, the first of which is pixel 1, to all.
+        x, y = np.meshgrid((np.arange(w, dtype=np.float32) - 1) / 2, (np.arange(h, dtype=np.float32) - 1) / 2)
+        pull = cv2.remap(pull, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return DepthFrame((own.depth * np.exp(pull)).astype(np.float32), own.confidence, own.dynamic)
+
+    def _key(self, j: int) -> KeyFrame | None:
+        return KeyFrame.of(self.maps[j], self.frames.c2w[j], self.frames.lenses[j]) if j in self.maps else None
+
+    def _seen_from(self, i: int, depth: np.ndarray, key: KeyFrame) -> tuple[np.ndarray, np.ndarray]:
+        """By how much (h / 2, w / 2) log depth is larger in a key frame's map, and how much that counts, 0..1."""
+        h, w = depth.shape
+        lens = self.frames.lenses[i]
+        relative = np.linalg.inv(key.c2w) @ self.frames.c2w[i]
+        K = key.lens.matrix - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]  # OpenCV counts from pixel centres
+        turn, offset = K @ relative[:3, :3], (K @ relative[:3, 3]).astype(np.float32)
+        x = (np.arange(1, w, 2) + 0.5 - lens.cx) / lens.fx
+        y = ((np.arange(1, h, 2) + 0.5 - lens.cy) / lens.fy)[:, None]
+        depth = _halved(depth)
+        across, down = (turn[:, :1] * x + turn[:, 2:]).astype(np.float32), (turn[:, 1:2, None] * y).astype(np.float32)
+        u, v, z = ((across[k] + down[k]) * depth + offset[k] for k in range(3))
+        seen = (z > 1e-6 * depth) & (depth > 0)
+        over = 1 / np.where(seen, z, 1)
+        u *= over
+        v *= over
+        seen &= (u > 0) & (v > 0) & (u < w - 1) & (v < h - 1)
+        there = cv2.remap(key.said, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen &= there[..., 0] > 0
+        off = -np.log(np.where(seen, there[..., 0] * z, 1))
+        say = np.where(seen, there[..., 1], 0) / (1 + (off / self.tolerance) ** 2) ** 2
+        return off, say.astype(np.float32)
+
+
+def robust_mean(off: np.ndarray, say: np.ndarray) -> np.ndarray:
+    """Mean (h, w) of offsets (n, h, w) that count ``say`` and of a pixel's own, 0, that counts 1.
+
+    Iteratively reweighted as by Cauchy's distribution: what is far from the mean loses its say.
+    """
+    mean = (off * say).sum(axis=0) / (1 + say.sum(axis=0))
+    for _ in range(PASSES):
+        counts = say / (1 + ((off - mean) / ALIKE) ** 2)
+        mean = (off * counts).sum(axis=0) / (1 / (1 + (mean / ALIKE) ** 2) + counts.sum(axis=0))
+    return mean.astype(np.float32)
+
+
+def _halved(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values[1::2, 1::2])
