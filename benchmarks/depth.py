@@ -234,7 +234,9 @@ def multiview(shot, truth: GroundTruth, positions: range, arguments: argparse.Na
 
     def in_passes(first: Callable[[int], DepthFrame]) -> dict[int, DepthFrame]:
         drafts = {i: first(i) for i in positions}
-        rest = second_and_third(frames, maker.times, drafts, {}, neighbours.__getitem__, positions, Silent())
+        rest = second_and_third(
+            frames, maker.times, drafts, {}, neighbours.__getitem__, maker.floor, positions, Silent()
+        )
         return dict(rest)
 
     def round_of(maps: dict[int, DepthFrame]) -> Round:

@@ -57,7 +57,7 @@ def ways(clips, seed: int) -> dict[str, list[DepthFrame]]:
         whole[i] = figures.whole(alone[i], composition, *place)
     first = Round(maker.frames, whole.get, lambda j: neighbours_of_pass(maker.neighbours(j), 0))
     drafts = {i: maker.with_agreed_motion(i, first.frame(i)) for i in whole}
-    agreed = second_and_third(maker.frames, maker.times, drafts, {}, maker.neighbours, whole, Silent())
+    agreed = second_and_third(maker.frames, maker.times, drafts, {}, maker.neighbours, maker.floor, whole, Silent())
     return {
         "network": [*alone.values()],
         "whole figures": [*whole.values()],

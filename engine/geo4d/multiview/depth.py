@@ -95,7 +95,7 @@ def estimate_depth(
         drafts, agreed = ({}, {}) if folder is None else (KeptMaps(folder / name) for name in ("drafts", "agreed"))
         if len(drafts) < total and len(agreed) < total:
             _draft(maker, drafts, total, progress)
-    yield from second_and_third(frames, times, drafts, agreed, maker.neighbours, missing, progress)
+    yield from second_and_third(frames, times, drafts, agreed, maker.neighbours, maker.floor, missing, progress)
 
 
 def _draft(maker: "DepthMaker", drafts: Maps, total: int, progress: Progress) -> None:

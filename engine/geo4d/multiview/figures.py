@@ -40,3 +40,16 @@ def whole(
         answered = np.median(np.log(d[mask] / upright))
         out[mask] = upright * np.exp((1 - CONTACT_SHARE * touch.trust**2) * answered)
     return DepthFrame((1 / out).astype(np.float32), frame.confidence, probability.astype(np.float32))
+
+
+def joined(frame: DepthFrame, floor: ground.Floor | None, c2w: np.ndarray, lens: Intrinsics) -> DepthFrame:
+    """A map (h, w) whose movers may have grown, each of them at one distance again: the median of what its parts say."""
+    movers = dynamic.groups(frame.dynamic > dynamic.MOVES)
+    if not movers:
+        return frame
+    d = 1 / np.maximum(frame.depth, 1e-12)
+    out = d.copy()
+    for mask in movers:
+        upright = floor.upright(float(np.median(d[mask])), c2w, lens)[mask] if floor else np.ones(1, np.float32)
+        out[mask] = upright * np.median(d[mask] / upright)
+    return DepthFrame((1 / out).astype(np.float32), frame.confidence, frame.dynamic)

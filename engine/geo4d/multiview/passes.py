@@ -20,6 +20,8 @@ from ..progress import Progress
 from .background import Background
 from .consensus import Consensus
 from .depth_frame import DepthFrame
+from .figures import joined
+from .ground import Floor
 from .kept_maps import Maps
 from .rounds import Round
 from .working_frames import WorkingFrames
@@ -41,6 +43,7 @@ def second_and_third(
     drafts: Maps,
     agreed: Maps,
     neighbours: Callable[[int], Sequence[int]],
+    floor: Floor | None,
     wanted: Iterable[int],
     progress: Progress,
 ) -> Iterator[tuple[int, DepthFrame]]:
@@ -60,7 +63,8 @@ def second_and_third(
         def together(j: int) -> DepthFrame | None:
             if j not in drafts:
                 return None
-            return consensus.applied(j, replace(drafts[j], dynamic=background.motion(j)))
+            frame = consensus.applied(j, replace(drafts[j], dynamic=background.motion(j)))
+            return joined(frame, floor, frames.c2w[j], frames.lenses[j])
 
         second = Round(frames, together, lambda j: neighbours_of_pass(neighbours(j), 1), pool)
         for i in missing:

@@ -7,7 +7,7 @@ import pytest
 from geo4d.geometry.camera import Intrinsics
 from geo4d.multiview.composition import Composition
 from geo4d.multiview.depth_frame import DepthFrame
-from geo4d.multiview.figures import whole
+from geo4d.multiview.figures import joined, whole
 from geo4d.multiview.ground import Floor
 
 W, H, FAR, AWAY = 160, 120, 8.0, 4.0
@@ -75,3 +75,17 @@ def test_what_surely_moves_stays_a_mover_though_the_network_doubts_it(scene):
     unsure = replace(composition, moving=0.7 * composition.moving)
     assert whole(doubted, unsure, FLOOR, C2W, LENS).dynamic.min() == doubted.dynamic.min()
     assert (whole(doubted, unsure, FLOOR, C2W, LENS).dynamic[mask] < 0.5).any()
+
+
+def test_a_figure_that_has_grown_is_one_again_at_the_median_of_its_parts(scene):
+    frame, _, mask = scene
+    rows = np.flatnonzero(mask.any(axis=1))
+    depth = np.where(mask, AWAY, frame.depth).astype(np.float32)
+    depth[rows[0] : rows[0] + 20, 70:90] = FAR  # a head that was taken for the wall until now
+    for floor in (FLOOR, None):
+        out = joined(replace(frame, depth=depth), floor, C2W, LENS)
+        assert np.ptp(out.depth[mask]) < 0.02
+        assert np.median(out.depth[mask]) == pytest.approx(AWAY, rel=0.02)
+        assert np.array_equal(out.depth[~mask], depth[~mask])
+    calm = replace(frame, dynamic=np.zeros_like(frame.dynamic))
+    assert joined(calm, FLOOR, C2W, LENS) is calm
