@@ -18,6 +18,7 @@ from geo4d.footage import open_footage
 from geo4d.footage.cuts import detect_cuts
 from geo4d.matchmove.camera import solve_camera
 from geo4d.multiview.depth import depth_size, estimate_depth
+from geo4d.multiview.network import shipped_network
 from geo4d.progress import Silent
 from geo4d.scene.depth_file import write_depth
 from geo4d.tracking.track import track_shot
@@ -55,7 +56,9 @@ def measure(footage: str, name: str, long_side: int) -> list[list]:
     with tempfile.TemporaryDirectory() as folder:
 
         def write_all():
-            for position, frame in estimate_depth(shot, solve, tracks, size, silent):
+            kept = Path(folder) / "maps"
+            made = estimate_depth(shot, solve, tracks, size, silent, network=shipped_network(), folder=kept)
+            for position, frame in made:
                 write_depth(Path(folder) / f"{position:04d}.exr", frame)
 
         stage("depth", write_all)

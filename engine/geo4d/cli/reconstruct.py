@@ -23,8 +23,8 @@ STAGES = (
     ("adjust", 2.0),
     ("resect", 0.5),
     ("solve", 0.1),
-    ("depth", 14.0),
-    ("agree", 4.0),
+    ("depth", 15.0),
+    ("agree", 3.0),
 )
 # A model's windows take what the embedded engine's mapping and multi-view depth do not.
 MODEL_STAGES = (

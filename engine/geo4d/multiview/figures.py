@@ -43,7 +43,7 @@ def whole(
 
 
 def joined(frame: DepthFrame, floor: ground.Floor | None, c2w: np.ndarray, lens: Intrinsics) -> DepthFrame:
-    """A map (h, w) whose movers may have grown, each of them at one distance again: the median of what its parts say."""
+    """A map (h, w) whose movers may have grown, each at one distance again: the median of what its parts say."""
     movers = dynamic.groups(frame.dynamic > dynamic.MOVES)
     if not movers:
         return frame
