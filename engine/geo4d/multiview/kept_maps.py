@@ -10,22 +10,27 @@ import numpy as np
 
 from ..errors import OutputError
 from ..scene.checkpoint import save_arrays
+from ..scene.workspace import output_errors
 from .depth_frame import DepthFrame
 
 Maps = MutableMapping[int, DepthFrame]  # by frame index
 
 
 class KeptMaps(Maps):
-    """Maps in a folder, a file each, whole or not at all. The folder appears with the first."""
+    """Maps in a folder, a file each, whole or not at all. The folder appears with the first.
+
+    Raises :class:`~geo4d.errors.OutputError` where the disk refuses, and for a file that cannot be read.
+    """
 
     def __init__(self, folder: Path):
         self._folder = folder
         self._there = {int(path.stem) for path in folder.glob("*.npz")} if folder.is_dir() else set()
 
     def __setitem__(self, i: int, frame: DepthFrame) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         half = {"confidence": frame.confidence.astype(np.float16), "dynamic": frame.dynamic.astype(np.float16)}
-        save_arrays(self._path(i), compressed=False, depth=frame.depth.astype(np.float32), **half)
+        with output_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            save_arrays(self._path(i), compressed=False, depth=frame.depth.astype(np.float32), **half)
         self._there.add(i)
 
     def __getitem__(self, i: int) -> DepthFrame:

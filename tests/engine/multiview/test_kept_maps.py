@@ -1,5 +1,7 @@
 """Maps between passes, on disk."""
 
+import errno
+
 import numpy as np
 import pytest
 from geo4d.errors import OutputError
@@ -34,3 +36,18 @@ def test_a_torn_file_is_named_and_removed(tmp_path):
     with pytest.raises(OutputError, match=r"000007\.npz cannot be read"):
         kept[7]
     assert 7 not in KeptMaps(tmp_path)
+
+
+def test_a_disk_that_refuses_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        KeptMaps(tmp_path / "file" / "drafts")[0] = a_map(1.0)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    kept = KeptMaps(tmp_path / "drafts")
+    with pytest.raises(OutputError, match="disk is full"):
+        kept[0] = a_map(1.0)
+    assert 0 not in kept and len(KeptMaps(tmp_path / "drafts")) == 0
