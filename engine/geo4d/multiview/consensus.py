@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..geometry.camera import Intrinsics
 from .depth_frame import DepthFrame
 from .key_frames import KeyFrames
-from .working_frames import WorkingFrames
+from .working_frames import WorkingFrames, seen_from
 
 SPACING_S = 0.2  # from one key frame to the next
 SPAN_S = 2.0  # key frames that are asked, before and after
@@ -29,17 +28,16 @@ EDGE_PX = 5
 class KeyFrame:
     """A map that others are held against."""
 
+    index: int
     said: np.ndarray  # (h, w, 2) float32: inverse depth, 0 where unknown, and how much it counts, 0..1
-    c2w: np.ndarray  # (4, 4)
-    lens: Intrinsics
 
     @classmethod
-    def of(cls, frame: DepthFrame, c2w: np.ndarray, lens: Intrinsics) -> "KeyFrame":
+    def of(cls, index: int, frame: DepthFrame) -> "KeyFrame":
         inverse = np.where(frame.depth > 0, 1 / np.maximum(frame.depth, 1e-12), 0).astype(np.float32)
         around = np.ones((EDGE_PX, EDGE_PX), np.uint8)
         high, low = cv2.dilate(inverse, around), cv2.erode(inverse, around)
         counts = np.where((inverse > 0) & (high - low <= EDGE * high), np.clip(1 - frame.dynamic, 0, 1), 0)
-        return cls(np.dstack([inverse, counts.astype(np.float32)]), c2w, lens)
+        return cls(index, np.dstack([inverse, counts.astype(np.float32)]))
 
 
 class Consensus:
@@ -62,7 +60,7 @@ class Consensus:
 
     def applied(self, i: int, own: DepthFrame) -> DepthFrame:
         """The same for another map of frame i than that it has among ``maps``."""
-        said = [self._seen_from(i, own.depth, key) for key in self._keys.around(i)]
+        said = [self._said_by(i, own.depth, key) for key in self._keys.around(i)]
         if not said:
             return own
         off, say = (np.stack(layers) for layers in zip(*said, strict=True))
@@ -75,20 +73,14 @@ class Consensus:
         return DepthFrame((own.depth * np.exp(pull)).astype(np.float32), own.confidence, own.dynamic)
 
     def _key(self, j: int) -> KeyFrame | None:
-        return KeyFrame.of(self.maps[j], self.frames.c2w[j], self.frames.lenses[j]) if j in self.maps else None
+        return KeyFrame.of(j, self.maps[j]) if j in self.maps else None
 
-    def _seen_from(self, i: int, depth: np.ndarray, key: KeyFrame) -> tuple[np.ndarray, np.ndarray]:
+    def _said_by(self, i: int, depth: np.ndarray, key: KeyFrame) -> tuple[np.ndarray, np.ndarray]:
         """By how much (h / 2, w / 2) log depth is larger in a key frame's map, and how much that counts, 0..1."""
         h, w = depth.shape
-        lens = self.frames.lenses[i]
-        relative = np.linalg.inv(key.c2w) @ self.frames.c2w[i]
-        K = key.lens.matrix - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]  # OpenCV counts from pixel centres
-        turn, offset = K @ relative[:3, :3], (K @ relative[:3, 3]).astype(np.float32)
-        x = (np.arange(1, w, 2) + 0.5 - lens.cx) / lens.fx
-        y = ((np.arange(1, h, 2) + 0.5 - lens.cy) / lens.fy)[:, None]
+        turned, offset = seen_from(self.frames, i, key.index, 2)
         depth = _halved(depth)
-        across, down = (turn[:, :1] * x + turn[:, 2:]).astype(np.float32), (turn[:, 1:2, None] * y).astype(np.float32)
-        u, v, z = ((across[k] + down[k]) * depth + offset[k] for k in range(3))
+        u, v, z = (turned[k] * depth + offset[k] for k in range(3))
         seen = (z > 1e-6 * depth) & (depth > 0)
         over = 1 / np.where(seen, z, 1)
         u *= over

@@ -15,7 +15,7 @@ import numpy as np
 from . import dynamic
 from .depth_frame import DepthFrame
 from .fill import Guide, spread
-from .working_frames import WorkingFrames
+from .working_frames import WorkingFrames, seen_from
 
 STEPS = (0.02, 0.05, 0.1)  # of log depth, nearer and farther
 AROUND_PX = (5, 9)  # widths of the neighbourhoods whose nearest and farthest depth is offered
@@ -95,15 +95,8 @@ class _View:
 
     @classmethod
     def of(cls, frames: WorkingFrames, i: int, j: int) -> "_View":
-        relative = np.linalg.inv(frames.c2w[j]) @ frames.c2w[i]
-        lens = frames.lenses[i]
-        K = frames.lenses[j].matrix - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]  # OpenCV counts from pixel centres
-        turn, offset = K @ relative[:3, :3], (K @ relative[:3, 3]).astype(np.float32)
-        w, h = frames.size
-        x = (np.arange(w) + 0.5 - lens.cx) / lens.fx
-        y = ((np.arange(h) + 0.5 - lens.cy) / lens.fy)[:, None]
-        across, down = (turn[:, :1] * x + turn[:, 2:]).astype(np.float32), (turn[:, 1:2, None] * y).astype(np.float32)
-        return cls(frames.gray(j), list(across[:, None] + down), offset)
+        turned, offset = seen_from(frames, i, j)
+        return cls(frames.gray(j), list(turned), offset)
 
 
 class _Scratch:

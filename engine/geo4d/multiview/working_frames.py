@@ -64,6 +64,25 @@ class WorkingFrames:
         return cv2.cvtColor(self.rgb[i], cv2.COLOR_RGB2GRAY)
 
 
+def seen_from(frames: WorkingFrames, i: int, j: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Where pixels of frame i fall in frame j: at ``turned * depth + offset``, over its third.
+
+    Returns
+    -------
+    turned : (3, h, w) float32, of every pixel or, with a ``step`` of 2, of every second one, beginning with pixel 1.
+    offset : (3,) float32. Both give pixel *indices* (centres at whole numbers), as ``cv2.remap`` takes them.
+    """
+    relative = np.linalg.inv(frames.c2w[j]) @ frames.c2w[i]
+    lens = frames.lenses[i]
+    K = frames.lenses[j].matrix - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
+    turn, offset = K @ relative[:3, :3], (K @ relative[:3, 3]).astype(np.float32)
+    w, h = frames.size
+    x = (np.arange(step // 2, w, step) + 0.5 - lens.cx) / lens.fx
+    y = ((np.arange(step // 2, h, step) + 0.5 - lens.cy) / lens.fy)[:, None]
+    across, down = (turn[:, :1] * x + turn[:, 2:]).astype(np.float32), (turn[:, 1:2, None] * y).astype(np.float32)
+    return across[:, None] + down, offset
+
+
 def read_working_frames(shot: Shot, solve: Solve, size: tuple[int, int]) -> WorkingFrames:
     """Read a whole shot once, small and undistorted: 500 frames of 448 x 252 are 170 MB."""
     w, h = size
