@@ -1,6 +1,6 @@
 """Accuracy and cost of dense depth: constant, untrained and learned multi-view, and the depth of any other engine.
 
-"Untrained" is measured, filled and settled; "swept" has the passes of agreement that "learned" has too.
+"Untrained" is measured, filled and settled; "agreed" has the passes of agreement that "learned" has too.
 
 ``python benchmarks/depth.py [CLIP ...] [--cameras solved|truth] [--row N | --every N] [--weights FILE]
 [--scenes ENGINE=FOLDER ...]``: every clip with true depth. Depth is aligned by one median ratio a sequence and judged
@@ -247,8 +247,8 @@ def multiview(shot, truth: GroundTruth, positions: range, arguments: argparse.Na
     finish(
         "untrained", shared, lambda: {i: settling.settle(i, untrained, frames.c2w, frames.lenses) for i in positions}
     )
-    swept = round_of(untrained)
-    finish("untrained, swept", shared, lambda: in_passes(swept.frame))
+    agreed = round_of(untrained)
+    finish("untrained, agreed", shared, lambda: in_passes(agreed.frame))
     if network is not None:
         corrected = round_of(single["learned"])
         finish(

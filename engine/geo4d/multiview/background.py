@@ -24,7 +24,6 @@ FEWEST = 2.0  # key frames that must show a place for it to be judged
 UNLIKE = 14.0  # sum of differences of three channels at which a colour is as likely another as the same
 SOFT = 3.0  # of such differences: how gradual that is
 LIGHT_PX = 31  # of the halved picture: what differs alike over such a window is light or exposure
-SHARE = 1.0  # of the log odds of the votes that is added to those of motion
 CLEAREST = 0.98  # probability beyond which what was known before does not grow
 
 
@@ -50,16 +49,15 @@ class _Shown:
 class Background:
     """Probability of motion of a shot's frames in the light of what key frames show. Any thread may ask.
 
-    ``maps``: frame index to map, every frame asked for and as many key frames as there are.
+    ``maps``: frame index to map, of as many key frames as there are.
     """
 
     def __init__(self, frames: WorkingFrames, times: np.ndarray, maps: Mapping[int, DepthFrame]):
         self.frames, self.maps = frames, maps
         self._keys = KeyFrames(times, SPACING_S, SPAN_S, self._shown)
 
-    def motion(self, i: int) -> np.ndarray:
-        """Probability of motion (h, w) float32 of frame i."""
-        own = self.maps[i].dynamic
+    def motion(self, i: int, own: np.ndarray) -> np.ndarray:
+        """Probability of motion (h, w) float32 of frame i, of which ``own`` was believed until now."""
         h, w = own.shape
         picture = _smooth(self.frames.rgb[i])
         around = np.ones((3, 3), np.uint8)
@@ -76,7 +74,7 @@ class Background:
         votes = cv2.GaussianBlur(votes, (0, 0), 1.5)
         votes = cv2.resize(votes, (w, h), interpolation=cv2.INTER_LINEAR)
         before = np.clip(own, 1 - CLEAREST, CLEAREST)
-        return (1 / (1 + (1 / before - 1) * np.exp(-SHARE * votes))).astype(np.float32)
+        return (1 / (1 + (1 / before - 1) * np.exp(-votes))).astype(np.float32)
 
     def _shown(self, j: int) -> _Shown | None:
         if j not in self.maps:

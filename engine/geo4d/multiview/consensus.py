@@ -46,7 +46,7 @@ class Consensus:
     Parameters
     ----------
     frames, times : the shot; times (F,) in seconds.
-    maps : frame index to map, every one asked for and as many key frames as there are.
+    maps : frame index to map, of as many key frames as there are.
     tolerance : of log depth; a key frame so far off has a quarter of its say, what hides or shows something else none.
     """
 
@@ -54,12 +54,8 @@ class Consensus:
         self.frames, self.maps, self.tolerance = frames, maps, tolerance
         self._keys = KeyFrames(times, SPACING_S, SPAN_S, self._key)
 
-    def frame(self, i: int) -> DepthFrame:
-        """The map of frame i in agreement with the key frames around."""
-        return self.applied(i, self.maps[i])
-
-    def applied(self, i: int, own: DepthFrame) -> DepthFrame:
-        """The same for another map of frame i than that it has among ``maps``."""
+    def frame(self, i: int, own: DepthFrame) -> DepthFrame:
+        """The map ``own`` of frame i in agreement with the key frames around."""
         said = [self._said_by(i, own.depth, key) for key in self._keys.around(i)]
         if not said:
             return own

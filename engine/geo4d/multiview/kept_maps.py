@@ -61,7 +61,7 @@ class KeptMaps(Maps):
         return len(self._there)
 
     def clear(self) -> None:
-        """Forget all, and the folder."""
+        """Forget all, and the folder; what the disk does not let go of goes at the end of the run."""
         self._there.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 

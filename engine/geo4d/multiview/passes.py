@@ -63,7 +63,8 @@ def second_and_third(
         def together(j: int) -> DepthFrame | None:
             if j not in drafts:
                 return None
-            frame = consensus.applied(j, replace(drafts[j], dynamic=background.motion(j)))
+            draft = drafts[j]
+            frame = consensus.frame(j, replace(draft, dynamic=background.motion(j, draft.dynamic)))
             return joined(frame, floor, frames.c2w[j], frames.lenses[j])
 
         second = Round(frames, together, lambda j: neighbours_of_pass(neighbours(j), 1), pool)
@@ -73,7 +74,7 @@ def second_and_third(
             progress.advance("agree", done, total)
         drafts.clear()
         third = Consensus(frames, times, agreed, TOLERANCES[1])
-        for i, frame in in_order(pool, third.frame, [i for i in wanted if i in agreed]):
+        for i, frame in in_order(pool, lambda i: third.frame(i, agreed[i]), [i for i in wanted if i in agreed]):
             yield i, frame
             done += 1
             progress.advance("agree", done, total)

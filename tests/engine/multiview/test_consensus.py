@@ -25,7 +25,7 @@ def off(world, maps: dict[int, DepthFrame]) -> float:
 
 def agreed(frames, maps: dict[int, DepthFrame], times=TIMES, tolerance: float = 0.3) -> dict[int, DepthFrame]:
     consensus = Consensus(frames, times, maps, tolerance)
-    return {i: consensus.frame(i) for i in maps}
+    return {i: consensus.frame(i, maps[i]) for i in maps}
 
 
 def test_errors_that_differ_from_frame_to_frame_go(world, frames):
@@ -75,7 +75,7 @@ def test_key_frames_long_past_are_forgotten(world, frames):
     maps = maps_of(world, 0.03)
     consensus = Consensus(frames, np.arange(F) * 1.0, maps, 0.3)
     for i in range(F):
-        consensus.frame(i)
+        consensus.frame(i, maps[i])
         assert all(i - j <= 3 for j in consensus._keys.kept)
 
 
