@@ -1,4 +1,4 @@
-"""Movers of procedural clips by the network alone, as whole figures, and in agreement with neighbouring frames.
+"""Movers of procedural clips by the network alone, and whole and in agreement with other frames.
 
 ``python benchmarks/movers.py [--clips N] [--first SEED] [--frames N]``: clips that were never trained on, of 9 frames
 (three quarters of a second) unless told, aligned by one median ratio a clip. AbsRel of all, static and moving pixels
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 from clips import print_table
-from geo4d.multiview import dynamic, figures
+from geo4d.multiview import dynamic
 from geo4d.multiview.depth_frame import DepthFrame
 from geo4d.multiview.network import LearnedDepth
 from geo4d.multiview.passes import neighbours_of_pass, second_and_third
@@ -52,21 +52,11 @@ def main() -> None:
 def ways(clips, seed: int) -> dict[str, list[DepthFrame]]:
     """The map of every frame by each way."""
     maker = depth_maker(clips, np.random.default_rng([seed, 8]), LearnedDepth())
-    alone, whole = {}, {}
-    for i in range(len(clips.times)):
-        composition = maker.composition(i)
-        alone[i] = maker.network.refine(composition, *maker.network_tensors(i, composition))
-        maker.motion[i] = alone[i].dynamic
-        place = maker.floor, maker.frames.c2w[i], maker.frames.lenses[i]
-        whole[i] = figures.whole(alone[i], composition, *place)
-    first = Round(maker.frames, whole.get, lambda j: neighbours_of_pass(maker.neighbours(j), 0))
-    drafts = {i: maker.with_agreed_motion(i, first.frame(i)) for i in whole}
-    agreed = second_and_third(maker.frames, maker.times, drafts, {}, maker.neighbours, maker.floor, whole, Silent())
-    return {
-        "network": [*alone.values()],
-        "whole figures": [*whole.values()],
-        "in agreement": [frame for _, frame in agreed],
-    }
+    alone = {i: maker.single(i) for i in range(len(clips.times))}
+    first = Round(maker.frames, alone.get, lambda j: neighbours_of_pass(maker.neighbours(j), 0))
+    drafts = {i: maker.with_agreed_motion(i, first.frame(i)) for i in alone}
+    agreed = second_and_third(maker.frames, maker.times, drafts, {}, maker.neighbours, maker.floor, alone, Silent())
+    return {"network": [*alone.values()], "in agreement": [frame for _, frame in agreed]}
 
 
 def errors(maps: list[DepthFrame], clips) -> list[float]:

@@ -2,8 +2,8 @@
 
 Flow to neighbours chosen by parallax, robust triangulation on each pixel's ray, movers by what their flow does
 that no static point could, an edge-aware affine fill of what was not measured, movers placed by where they touch
-the ground, the depth network's correction of all that, movers as whole figures again, and at last agreement with
-the pictures and the maps of other frames, near ones and those of the seconds around (:mod:`.passes`).
+the ground, the depth network's correction of all that, and at last agreement with the pictures and the maps of other
+frames, near ones and those of the seconds around, which also makes movers whole (:mod:`.passes`).
 """
 
 from collections.abc import Iterator, Set
@@ -18,7 +18,7 @@ from ..footage.shot import Shot
 from ..matchmove.solve import Solve
 from ..progress import Progress
 from ..tracking.tracks import Tracks
-from . import carried_motion, dynamic, figures, fusion, ground, still_camera
+from . import carried_motion, dynamic, fusion, ground, still_camera
 from .composition import Composition
 from .depth_frame import DepthFrame
 from .fill import Guide, distrust_outliers, fill, fill_roughly
@@ -175,10 +175,10 @@ class DepthMaker:
         return self.corrected(i, composition)
 
     def corrected(self, i: int, composition: Composition) -> DepthFrame:
-        """Frame i's composition as the network corrects it, its movers as whole figures."""
+        """Frame i's composition as the network corrects it."""
         frame = self.network.refine(composition, *self.network_tensors(i, composition))
         self.motion[i] = frame.dynamic
-        return figures.whole(frame, composition, self.floor, self.frames.c2w[i], self.frames.lenses[i])
+        return frame
 
     def composition(self, i: int) -> Composition | None:
         """Untrained depth of frame i from its own measurement and its neighbours'; None where nothing was measured."""

@@ -18,9 +18,10 @@ import numpy as np
 
 from ..progress import Progress
 from .background import Background
+from .colours import Colours
 from .consensus import Consensus
 from .depth_frame import DepthFrame
-from .figures import joined
+from .figures import whole
 from .ground import Floor
 from .kept_maps import Maps
 from .rounds import Round
@@ -58,14 +59,16 @@ def second_and_third(
     done, total = len(agreed), len(agreed) + len(missing) + len(wanted)
     progress.resume("agree", done, total)
     with ThreadPoolExecutor(THREADS) as pool:
-        background, consensus = Background(frames, times, drafts), Consensus(frames, times, drafts, TOLERANCES[0])
+        background, colours = Background(frames, times, drafts), Colours(frames, times, drafts)
+        consensus = Consensus(frames, times, drafts, TOLERANCES[0])
 
         def together(j: int) -> DepthFrame | None:
             if j not in drafts:
                 return None
             draft = drafts[j]
-            frame = consensus.frame(j, replace(draft, dynamic=background.motion(j, draft.dynamic)))
-            return joined(frame, floor, frames.c2w[j], frames.lenses[j])
+            moving = colours.motion(j, background.motion(j, draft.dynamic))
+            frame = consensus.frame(j, replace(draft, dynamic=moving))
+            return whole(frame, draft.dynamic, floor, frames.c2w[j], frames.lenses[j])
 
         second = Round(frames, together, lambda j: neighbours_of_pass(neighbours(j), 1), pool)
         for i in missing:
