@@ -11,6 +11,7 @@ from . import dynamic, ground
 from .depth_frame import DepthFrame
 
 FEW = 0.1  # share of a mover's pixels; fewer do not speak for it
+CUT = 0.3  # share of a contact that the picture's edge cuts off; from there on the mover stands there or nearer
 
 
 def whole(
@@ -19,9 +20,9 @@ def whole(
     """A map (h, w) with each mover as an upright figure at one distance.
 
     The distance lies between the median of the mover's depth and what the contact says, the nearer to the contact the
-    better that could be seen. The median is of those of its parts that were found to move ``before`` (probability,
-    h, w) too, unless these are but a few: what has been added has the depth of what is behind. ``floor`` is None where
-    none is known.
+    better that could be seen; a figure whose feet are below the picture is no farther than the floor at its edge. The
+    median is of those of its parts that were found to move ``before`` (probability, h, w) too, unless these are but a
+    few: what has been added has the depth of what is behind. ``floor`` is None where none is known.
     """
     movers = dynamic.groups(frame.dynamic > dynamic.MOVES)
     if not movers:
@@ -35,6 +36,8 @@ def whole(
         known = mask & (before > dynamic.MOVES)
         if known.sum() < FEW * mask.sum():
             known = mask
-        answered = np.median(np.log(d[known] / wall[known]))
-        out[mask] = wall[mask] * np.exp((1 - touch.trust**2) * answered)
+        answered, trust = np.median(np.log(d[known] / wall[known])), touch.trust
+        if touch.cut > CUT:
+            answered, trust = max(answered, 0.0), trust * (1 - touch.cut)
+        out[mask] = wall[mask] * np.exp((1 - trust**2) * answered)
     return DepthFrame((1 / out).astype(np.float32), frame.confidence, frame.dynamic)

@@ -14,6 +14,7 @@ from ..geometry.camera import Intrinsics
 OFFSETS = (-6, -3, -1, 1, 3, 6)  # frames whose measurements are brought in
 BORROWED = 0.6  # weight of a neighbour's measurement against the frame's own
 TOLERANCE = 0.03  # relative difference of inverse depths that still agree
+BAND = 16  # rows that are fused at a time, so that they stay in the processor's cache
 
 
 @dataclass
@@ -63,17 +64,35 @@ def fuse(own: Measurement, borrowed: list[tuple[np.ndarray, np.ndarray]]) -> tup
     """
     D = np.stack([own.d, *(d for d, _ in borrowed)])
     W = np.stack([own.weight * (1 - own.moving), *(BORROWED * weight for _, weight in borrowed)]).astype(np.float32)
-    present = W > 0
-    best, d = np.full(own.d.shape, -1, dtype=np.float32), np.zeros_like(own.d)
+    fused, weight = np.empty_like(own.d), np.empty_like(own.d)
+    for first in range(0, len(fused), BAND):
+        band = slice(first, first + BAND)
+        fused[band], weight[band] = _fuse_band(np.ascontiguousarray(D[:, band]), np.ascontiguousarray(W[:, band]))
+    return fused, weight
+
+
+def _fuse_band(D: np.ndarray, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fused inverse depth and weight of some rows of all measurements (n, rows, w)."""
+    best, d = np.full(D.shape[1:], -1, dtype=np.float32), np.zeros(D.shape[1:], dtype=np.float32)
+    agree = np.empty_like(D)
     for k in range(len(D)):
-        scale = 1 / np.maximum(TOLERANCE * D[k], 1e-12)
-        z = np.minimum(np.abs(D - D[k]) * scale, 1e3)
-        support = np.where(present[k], np.sum(W / (1 + z * z) ** 2, axis=0), -1)
+        support = np.where(W[k] > 0, _agreeing(D, W, D[k], agree).sum(axis=0), -1)
         better = support > best
-        best, d = np.where(better, support, best), np.where(better, D[k], d)
-    z = np.minimum(np.abs(D - d) / np.maximum(TOLERANCE * d, 1e-12), 1e3)
-    agree = W / (1 + z * z) ** 2
+        np.copyto(best, support, where=better)
+        np.copyto(d, D[k], where=better)
+    _agreeing(D, W, d, agree)
     agreed, total = agree.sum(axis=0), W.sum(axis=0)
-    fused = np.where(agreed > 0, (agree * D).sum(axis=0) / np.maximum(agreed, 1e-20), 0)
-    weight = np.where(total > 0, np.minimum(agreed, 1.0) * (agreed / np.maximum(total, 1e-20)) ** 2, 0)
-    return fused.astype(np.float32), weight.astype(np.float32)
+    agree *= D
+    fused = np.where(agreed > 0, agree.sum(axis=0) / np.maximum(agreed, 1e-20), 0)
+    return fused, np.where(total > 0, np.minimum(agreed, 1.0) * (agreed / np.maximum(total, 1e-20)) ** 2, 0)
+
+
+def _agreeing(D: np.ndarray, W: np.ndarray, d: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Weight of each of the measurements D (n, rows, w) that it keeps beside d (rows, w); into ``out``."""
+    np.subtract(D, d, out=out)
+    out *= 1 / np.maximum(np.float32(TOLERANCE) * d, np.float32(1e-12))
+    np.clip(out, -1e3, 1e3, out=out)
+    np.square(out, out=out)
+    out += 1
+    np.square(out, out=out)
+    return np.divide(W, out, out=out)

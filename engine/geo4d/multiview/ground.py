@@ -18,6 +18,8 @@ FLOOR_WEIGHT = 0.05  # weight of a measurement from which the floor counts as se
 CALM = 0.05  # probability of motion below which the floor counts as seen where it is only filled in
 FLOOR_AGREEMENT = 0.08
 MAX_DROP = 1.2  # how far below its own edge a region may stand, in its heights
+EDGE = 0.01  # of the picture's height: what lands so close to its lower edge may go on below
+DECIDING = 0.03  # columns that land so much farther than the region's foot, relative, are of another foot
 NEAREST_PERCENTILE = 95.0  # a region stands on its nearest foot; between the feet the floor behind shows
 
 
@@ -113,6 +115,7 @@ class Contact:
 
     d: float  # inverse depth of the region
     trust: float  # 0..1: how well the contact could be seen
+    cut: float = 0.0  # 0..1: how much of it the picture's lower edge cuts off; then the region is at d or nearer
 
 
 def contact(
@@ -152,15 +155,16 @@ def contact(
         landing = _landing(mask, d_static, weight, moving, d_floor)
         if landing is not None and landing[0] > 0.7 * behind:
             # Feet below the picture stand nearer than the floor at its edge, but nobody knows how much.
-            return Contact(max(landing[0], behind), landing[1] * (1.0 - 0.7 * cut_off))
+            return Contact(max(landing[0], behind), landing[1] * (1.0 - 0.7 * cut_off), landing[2])
     if band.any() and cut_off < 0.5:
         d = _weighted_median(d_static[band], weight[band] + 1e-4 * max(float(weight.max()), 1e-12))
         return Contact(max(d, behind), 0.6 * (1.0 - cut_off))
     return Contact(float(np.percentile(d_static[near], 80)) if near.any() else behind, 0.2)
 
 
-def _landing(mask, d_static, weight, moving, d_floor) -> tuple[float, float] | None:
-    """Inverse depth of the floor where it first shows below the region, and how many columns reached it.
+def _landing(mask, d_static, weight, moving, d_floor) -> tuple[float, float, float] | None:
+    """Inverse depth of the floor where it first shows below the region, how many columns reached it, and what share
+    of those that decide do so at the picture's lower edge.
 
     The planted leg of a walking figure does not move, so the region seldom reaches down to the feet: what lies
     below it counts as the figure until the picture shows floor.
@@ -178,10 +182,13 @@ def _landing(mask, d_static, weight, moving, d_floor) -> tuple[float, float] | N
     reached &= landed < h
     # Where no floor shows, the region's own lowest edge is where it stands.
     lowest = ~reached & (lower > rows[-1] - 0.12 * (rows[-1] - rows[0] + 1))
-    values = np.concatenate([d_floor[landed[reached], columns[reached]], d_floor[lower[lowest], columns[lowest]]])
+    row = np.concatenate([landed[reached], lower[lowest]])
+    values = d_floor[row, np.concatenate([columns[reached], columns[lowest]])]
     if not len(values):
         return None
-    return float(np.percentile(values, NEAREST_PERCENTILE)), 0.3 + 0.7 * float(reached.mean())
+    d = float(np.percentile(values, NEAREST_PERCENTILE))
+    deciding = row[values >= d - DECIDING * abs(d)]
+    return d, 0.3 + 0.7 * float(reached.mean()), float(np.mean(deciding >= h - 3 - EDGE * h))
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

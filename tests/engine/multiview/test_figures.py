@@ -68,3 +68,14 @@ def test_what_has_been_added_does_not_speak_for_a_figure(scene):
     # But where hardly anything was found before, all of it speaks.
     before[rows[0] + 2 :] = 0
     assert np.median(whole(nowhere, before, None, C2W, LENS).depth[mask]) > 6
+
+
+def test_a_figure_that_the_picture_cuts_off_is_no_farther_than_the_floor_at_its_edge():
+    floor = (1 / np.maximum(FLOOR.inverse_depth(C2W, LENS), 1 / FAR)).astype(np.float32)
+    mask = np.zeros((H, W), bool)
+    mask[30:, 70:90] = True
+    at_edge = float(floor[-1].min())
+    for said, expected in ((0.8 * at_edge, 0.8 * at_edge), (1.5 * at_edge, at_edge)):
+        depth = np.where(mask, np.float32(said), floor)
+        out = whole(DepthFrame(depth, 1 - mask, mask.astype(np.float32)), mask.astype(np.float32), FLOOR, C2W, LENS)
+        assert np.median(out.depth[mask]) == pytest.approx(expected, rel=0.03)
