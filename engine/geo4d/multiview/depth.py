@@ -8,6 +8,7 @@ frames, near ones and those of the seconds around, which also makes movers whole
 
 from collections.abc import Iterator, Set
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,9 @@ def estimate_depth(
         return
     frames = read_working_frames(shot, solve, size)
     times = np.asarray(shot.times, dtype=np.float64)
-    with ThreadPoolExecutor(1) as helper:
+    with ThreadPoolExecutor(1) as helper, ExitStack() as at_end:
+        # A run that is cancelled does not wait for what is still in the queue.
+        at_end.callback(helper.shutdown, cancel_futures=True)
         maker = DepthMaker(frames, solve, tracks, times, network, helper)
         if solve.motion != "moving":
             progress.resume("depth", total - len(missing), total)
@@ -111,7 +114,7 @@ def _draft(maker: "DepthMaker", drafts: Maps, total: int, progress: Progress) ->
 class DepthMaker:
     """Depth of single frames of one shot.
 
-    With a ``helper`` of one thread, a frame is measured there while the one before is still being filled and corrected.
+    With a ``helper`` of one thread, frames are measured there while others are being filled and corrected.
     """
 
     def __init__(
@@ -188,16 +191,17 @@ class DepthMaker:
         for kept, first in ((self.measured, before), (self.under_way, before)):
             for past in [j for j in kept if j < first]:
                 del kept[past]
-        own = self.measurement(i)
+        # The helper begins with the first of those still to be measured, this thread with the last.
+        for j in (*self._sources(i), *self._sources(min(i + 1, len(frames) - 1))):
+            self._begin(j)
+        measured = {j: self.measurement(j) for j in reversed(self._sources(i))}
+        own = measured.pop(i)
         borrowed = []
-        for j in (i + offset for offset in fusion.OFFSETS):
-            if 0 <= j < len(frames.c2w):
-                other = self.measurement(j)
-                steady = fusion.Measurement(other.d, other.weight * (other.moving < 0.5), other.moving)
-                borrowed.append(
-                    fusion.project_measurement(steady, frames.c2w[j], frames.c2w[i], frames.lenses[j], frames.lenses[i])
-                )
-        self._begin(i + max(fusion.OFFSETS) + 1)
+        for j, other in sorted(measured.items()):
+            steady = fusion.Measurement(other.d, other.weight * (other.moving < 0.5), other.moving)
+            borrowed.append(
+                fusion.project_measurement(steady, frames.c2w[j], frames.c2w[i], frames.lenses[j], frames.lenses[i])
+            )
         d, weight = fusion.fuse(own, borrowed)
         self._anchor(i, d, weight)
         guide = Guide.of(frames.rgb[i])
@@ -229,16 +233,23 @@ class DepthMaker:
     def measurement(self, i: int) -> fusion.Measurement:
         """What frame i measures on its own; kept until :meth:`frame` has gone past it."""
         if i not in self.measured:
-            self._begin(i)
-            found = self.under_way.pop(i).result() if self.helper else self._measure(i)
-            self.measured[i], self.chosen[i], brief = found
+            under_way = self.under_way.pop(i, None)
+            # What the helper has not begun with yet is measured here, instead of waiting for it.
+            waited_for = under_way is not None and not under_way.cancel()
+            self.measured[i], self.chosen[i], brief = under_way.result() if waited_for else self._measure(i)
             if self.network is not None:
                 self.brief[i] = brief
         return self.measured[i]
 
+    def _sources(self, i: int) -> list[int]:
+        """Frames whose measurements make frame i's depth, itself among them."""
+        around = [i + offset for offset in fusion.OFFSETS if 0 <= i + offset < len(self.times)]
+        near = [j for j in around if abs(self.times[j] - self.times[i]) <= fusion.SPAN_S]
+        return sorted([*near, i])
+
     def _begin(self, i: int) -> None:
-        """Have frame i measured by the helper. Once there is one, all is measured there, one frame after the other."""
-        if self.helper and i < len(self.frames.c2w) and i not in self.measured and i not in self.under_way:
+        """Have frame i measured by the helper, where there is one."""
+        if self.helper and i not in self.measured and i not in self.under_way:
             self.under_way[i] = self.helper.submit(self._measure, i)
 
     def _measure(self, i: int) -> Measured:

@@ -6,6 +6,7 @@ no perspective turn, and a residual that tells movers.
 """
 
 from dataclasses import dataclass, replace
+from threading import local
 
 import cv2
 import numpy as np
@@ -41,17 +42,20 @@ class Match:
 
 
 class DenseFlow:
-    """Dense inverse search flow (Kroeger et al. 2016), forward and back."""
+    """Dense inverse search flow (Kroeger et al. 2016), forward and back. Any thread may ask."""
 
     def __init__(self):
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._of_thread = local()  # OpenCV's has memory of its own between calls
 
     def match(self, frames: WorkingFrames, i: int, j: int) -> Match:
         """Flow of frame i to frame j."""
+        if not hasattr(self._of_thread, "dis"):
+            self._of_thread.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        dis = self._of_thread.dis
         gray_i = frames.gray(i)
         gray_j, inside = turned(frames, i, j)
-        forward = self._dis.calc(gray_i, gray_j, None)
-        backward = self._dis.calc(gray_j, gray_i, None)
+        forward = dis.calc(gray_i, gray_j, None)
+        backward = dis.calc(gray_j, gray_i, None)
         h, w = gray_i.shape
         x = np.arange(w, dtype=np.float32) + forward[..., 0]
         y = np.arange(h, dtype=np.float32)[:, None] + forward[..., 1]

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..geometry.camera import Intrinsics
 
-OFFSETS = (-6, -3, -1, 1, 3, 6)  # frames whose measurements are brought in
+OFFSETS = (-24, -12, -6, -3, -1, 1, 3, 6, 12, 24)  # frames whose measurements are brought in
+SPAN_S = 1.01  # of these, those that are not farther away in time
 BORROWED = 0.6  # weight of a neighbour's measurement against the frame's own
 TOLERANCE = 0.03  # relative difference of inverse depths that still agree
 BAND = 16  # rows that are fused at a time, so that they stay in the processor's cache

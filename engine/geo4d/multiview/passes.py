@@ -1,9 +1,9 @@
 """From maps of single frames to maps that agree over the whole shot, in three passes.
 
 1. Drafts: each frame on its own, then a round with some of its neighbours (:mod:`.rounds`).
-2. What the seconds around say together, of motion (:mod:`.background`) and of depth (:mod:`.consensus`), then a round
-   with the other neighbours.
-3. What the seconds around say together, once more.
+2. What the seconds around say together, of motion (:mod:`.background`, :mod:`.colours`) and of depth
+   (:mod:`.consensus`); movers as whole figures (:mod:`.figures`); then a round with the other neighbours.
+3. What the seconds around say together, once more, and movers at a steady distance (:mod:`.steady_movers`).
 
 Each pass looks at the maps of the pass before from long before to long after a frame, so these are kept: in a folder,
 where a run that was stopped finds them again, or in memory.
@@ -25,6 +25,7 @@ from .figures import whole
 from .ground import Floor
 from .kept_maps import Maps
 from .rounds import Round
+from .steady_movers import SteadyMovers
 from .working_frames import WorkingFrames
 
 # Of log depth, see Consensus. At first much may be wrong; what hides something else must not be taken for an error.
@@ -76,8 +77,12 @@ def second_and_third(
             done += 1
             progress.advance("agree", done, total)
         drafts.clear()
-        third = Consensus(frames, times, agreed, TOLERANCES[1])
-        for i, frame in in_order(pool, lambda i: third.frame(i, agreed[i]), [i for i in wanted if i in agreed]):
+        third, steady = Consensus(frames, times, agreed, TOLERANCES[1]), SteadyMovers(times, agreed)
+
+        def finished(i: int) -> DepthFrame:
+            return steady.frame(i, third.frame(i, agreed[i]))
+
+        for i, frame in in_order(pool, finished, [i for i in wanted if i in agreed]):
             yield i, frame
             done += 1
             progress.advance("agree", done, total)

@@ -5,7 +5,7 @@ Through the solved cameras they can be held against each other: what neighbours 
 with what its own frame says. A mover's distance is told by each frame anew; there the median of the neighbours' counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from .depth_frame import DepthFrame
 
 # Frames whose maps are asked: all around, so that from one frame to the next their mean changes little.
 OFFSETS = tuple(k for k in range(-6, 7) if k)
+GAPS = tuple(k for k in OFFSETS if k > 0)
 TOLERANCE = 0.3  # of log depth: a neighbour so far off has a quarter of its say, an occluder has none
 
 SHARED = 0.1  # of a mover's pixels that must be a mover's in the neighbour too for that to have a say
@@ -47,24 +48,32 @@ def settle(i: int, maps: Mapping[int, DepthFrame], c2w: np.ndarray, lenses: list
         pull += say * off
         total += say
     pull = pull / total
-    for mask in dynamic.groups(known & (own.dynamic > dynamic.MOVES)):
-        pull[mask] += _steadier(mask, i, maps)
+    movers = dynamic.groups(known & (own.dynamic > dynamic.MOVES))
+    moving = {j: moving_depth(maps[j]) for j in (i, *(i + offset for offset in OFFSETS)) if j in maps} if movers else {}
+    for mask in movers:
+        pull[mask] += steadier(mask, i, moving, GAPS)
     depth = np.where(known, own.depth * np.exp(pull), 0).astype(np.float32)
     return DepthFrame(depth, own.confidence, own.dynamic)
 
 
-def _steadier(mask: np.ndarray, i: int, maps: Mapping[int, DepthFrame]) -> float:
-    """By how much log depth of a mover (h, w) bool of frame i is to change: the median of what neighbours say.
+def moving_depth(frame: DepthFrame) -> np.ndarray:
+    """Depth (h, w) of what moves, 0 elsewhere."""
+    return np.where(frame.dynamic > dynamic.MOVES, frame.depth, 0)
 
-    Neighbours are asked in pairs before and after, so that what comes nearer at a steady pace is not held back.
+
+def steadier(mask: np.ndarray, i: int, moving: Mapping[int, np.ndarray], gaps: Sequence[int]) -> float:
+    """By how much log depth of a mover (h, w) bool of frame i is to change: the median of what other frames say.
+
+    They are asked in pairs, ``gaps`` frames before and after, so that what comes nearer at a steady pace is not held
+    back. ``moving``: frame index to :func:`moving_depth`, of frame i and as many others as there are.
     """
     said = [0.0]
-    for gap in (offset for offset in OFFSETS if offset > 0):
+    for gap in gaps:
         pair = []
         for j in (i - gap, i + gap):
-            both = mask & (maps[j].dynamic > dynamic.MOVES) & (maps[j].depth > 0) if j in maps else np.zeros_like(mask)
+            both = mask & (moving[i] > 0) & (moving[j] > 0) if j in moving else np.zeros_like(mask)
             if both.sum() > SHARED * mask.sum():
-                pair.append(float(np.median(np.log(maps[j].depth[both] / maps[i].depth[both]))))
+                pair.append(float(np.median(np.log(moving[j][both] / moving[i][both]))))
         if len(pair) == 2:
             said += pair
     return float(np.median(said))

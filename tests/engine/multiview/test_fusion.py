@@ -90,6 +90,7 @@ def test_every_frame_is_measured_once(monkeypatch, helped):
     maker = depth.DepthMaker.__new__(depth.DepthMaker)
     maker.frames, maker.measured, maker.network = Frames(), {}, None
     maker.chosen, maker.brief, maker.motion = {}, {}, {}
+    maker.times = np.arange(40) / 30
     maker.round = rounds.Round(maker.frames, maker.single, lambda j: maker.chosen[j])
     maker.helper, maker.under_way = ThreadPoolExecutor(1) if helped else None, {}
     asked, kept = [], []
@@ -105,3 +106,15 @@ def test_every_frame_is_measured_once(monkeypatch, helped):
     assert sorted(asked) == list(range(max(0, 12 - rounds.REACH + min(fusion.OFFSETS)), 40)), "once each"
     assert max(kept) <= max(fusion.OFFSETS) - min(fusion.OFFSETS) + 1 + helped, "and not kept for ever"
     assert len(maker.round.swept) <= 2 * rounds.REACH + 1, "nor are the maps"
+
+
+def test_only_what_was_filmed_about_then_is_asked():
+    from geo4d.multiview import depth, fusion
+
+    maker = depth.DepthMaker.__new__(depth.DepthMaker)
+    for rate in (10, 30):
+        maker.times = np.arange(100) / rate
+        asked = maker._sources(50)
+        assert asked == sorted(asked) and 50 in asked and len(asked) > 6
+        assert max(abs(j - 50) for j in asked) <= fusion.SPAN_S * rate
+    assert maker._sources(0)[0] == 0 and maker._sources(99)[-1] == 99
