@@ -196,12 +196,10 @@ class DepthMaker:
             self._begin(j)
         measured = {j: self.measurement(j) for j in reversed(self._sources(i))}
         own = measured.pop(i)
-        borrowed = []
-        for j, other in sorted(measured.items()):
-            steady = fusion.Measurement(other.d, other.weight * (other.moving < 0.5), other.moving)
-            borrowed.append(
-                fusion.project_measurement(steady, frames.c2w[j], frames.c2w[i], frames.lenses[j], frames.lenses[i])
-            )
+        borrowed = [
+            fusion.project_measurement(other, frames.c2w[j], frames.c2w[i], frames.lenses[j], frames.lenses[i])
+            for j, other in sorted(measured.items())
+        ]
         d, weight = fusion.fuse(own, borrowed)
         self._anchor(i, d, weight)
         guide = Guide.of(frames.rgb[i])

@@ -6,6 +6,7 @@ depth is steadier in time and reaches pixels that the frame alone could not meas
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,24 +27,30 @@ class Measurement:
     weight: np.ndarray  # information, 0 where nothing was measured
     moving: np.ndarray  # probability 0..1 that the pixel moves
 
+    @cached_property
+    def resting(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Column, row (pixel centres), inverse depth and weight of the measured pixels that rest, (n,) float32 each."""
+        rows, columns = np.nonzero((self.weight > 0) & (self.d > 0) & (self.moving < 0.5))
+        half = np.float32(0.5)
+        column, row = columns.astype(np.float32) + half, rows.astype(np.float32) + half
+        return column, row, self.d[rows, columns], self.weight[rows, columns]
+
 
 def project_measurement(
     source: Measurement, c2w_source: np.ndarray, c2w: np.ndarray, lens_source: Intrinsics, lens: Intrinsics
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measured points of one frame in the map of another.
+    """Measured points of one frame that rest, in the map of another.
 
     Returns inverse depth and weight (h, w) float32 in the target frame, 0 where nothing landed. Of several points
     in one pixel the nearest is kept.
     """
     h, w = source.d.shape
     out_d, out_weight = np.zeros(h * w, dtype=np.float32), np.zeros(h * w, dtype=np.float32)
-    rows, columns = np.nonzero((source.weight > 0) & (source.d > 0))
-    d, weight = source.d[rows, columns], source.weight[rows, columns]
+    column, row, d, weight = source.resting
     # Homogeneous points (pixel, inverse depth): far points stay finite.
     relative = np.linalg.inv(c2w) @ c2w_source
     turn = (lens.matrix @ relative[:3, :3] @ np.linalg.inv(lens_source.matrix)).astype(np.float32)
     shift = (lens.matrix @ relative[:3, 3]).astype(np.float32)
-    column, row = (index.astype(np.float32) + np.float32(0.5) for index in (columns, rows))
     x, y, z = (turn[k, 0] * column + turn[k, 1] * row + turn[k, 2] + shift[k] * d for k in range(3))
     ahead = z > 1e-6
     z = np.where(ahead, z, 1)

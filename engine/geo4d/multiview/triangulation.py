@@ -6,7 +6,7 @@ reference's axes. A measured shift ``u`` therefore gives ``d (a + t_z u) = u``: 
 one determines ``d`` and the other, across the epipolar line, says how far the match is from any static point.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from .flow import Match
 # Error of a good match, in pixels: a constant part and one that grows with the shift's length.
 MATCH_SIGMA_PX = 0.35
 MATCH_SIGMA_PER_PX = 0.015
+BAND = 16  # rows that are triangulated at a time, so that they stay in the processor's cache
 
 
 @dataclass
@@ -27,6 +28,9 @@ class Observation:
     gain: np.ndarray  # pixels of shift along the epipolar line per unit of inverse depth, at d
     across: np.ndarray  # distance of the match from the epipolar line, pixels
     sigma: np.ndarray  # expected error of the match in pixels, inf where there is none
+
+    def rows(self, band: slice) -> "Observation":
+        return Observation(*(values[band] for values in (self.d, self.gain, self.across, self.sigma)))
 
 
 def observe(match: Match, lens: Intrinsics, texture: np.ndarray | None = None) -> Observation:
@@ -85,6 +89,12 @@ def triangulate(observations: list[Observation], d_limits: tuple[float, float], 
     occlusions and movers make several populations), then reweighted least squares with Geman-McClure weights
     polishes it.
     """
+    bands = [slice(first, first + BAND) for first in range(0, len(observations[0].d), BAND)]
+    parts = [_triangulate_band([o.rows(band) for o in observations], d_limits, iterations) for band in bands]
+    return Triangulated(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Triangulated)))
+
+
+def _triangulate_band(observations: list[Observation], d_limits: tuple[float, float], iterations: int) -> Triangulated:
     D = np.stack([o.d for o in observations])
     # Precision in units of inverse depth; matches far off their epipolar line lose their say.
     S = np.stack([o.gain / o.sigma for o in observations])

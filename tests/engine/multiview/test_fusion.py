@@ -40,6 +40,13 @@ def test_of_points_in_one_pixel_the_nearest_is_kept():
     np.testing.assert_allclose(1 / d[24, 9:17], 2.0, rtol=1e-5)
 
 
+def test_what_moves_is_not_lent():
+    source = measurement(4.0)
+    source.moving[:, 20:30] = 0.9
+    _, weight = project_measurement(source, np.eye(4), np.eye(4), LENS, LENS)
+    assert (weight[:, 20:30] == 0).all() and (np.delete(weight, range(20, 30), axis=1) > 0).all()
+
+
 def test_points_behind_the_camera_are_dropped():
     _, weight = project_measurement(measurement(1.0), np.eye(4), moved(0, 0, 2.0), LENS, LENS)
     assert not weight.any()
