@@ -79,3 +79,21 @@ def test_a_figure_that_the_picture_cuts_off_is_no_farther_than_the_floor_at_its_
         depth = np.where(mask, np.float32(said), floor)
         out = whole(DepthFrame(depth, 1 - mask, mask.astype(np.float32)), mask.astype(np.float32), FLOOR, C2W, LENS)
         assert np.median(out.depth[mask]) == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize(("sure", "belongs"), [(0.2, True), (0.9, False)])
+def test_what_hovers_within_a_figure_is_part_of_it_unless_it_was_seen_well(scene, sure, belongs):
+    frame, mask = scene
+    rows = np.flatnonzero(mask.any(axis=1))
+    gap = np.zeros_like(mask)
+    gap[rows[0] + 20 : rows[0] + 24, 76:84] = True
+    depth, confidence = frame.depth.copy(), frame.confidence.copy()
+    depth[mask], depth[gap], confidence[gap] = AWAY, AWAY / 2, sure
+    moving = np.where(gap, 0, frame.dynamic).astype(np.float32)
+    out = whole(DepthFrame(depth, confidence, moving), moving, FLOOR, C2W, LENS)
+    assert ((out.dynamic[gap] > 0.5) == belongs).all()
+    assert np.median(out.depth[gap]) == pytest.approx(AWAY if belongs else AWAY / 2, rel=0.06)
+    # The scene behind that shows through a gap stays.
+    depth[gap] = FAR
+    through = whole(DepthFrame(depth, confidence, moving), moving, FLOOR, C2W, LENS)
+    assert (through.depth[gap] == FAR).all()
