@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..geometry.camera import Intrinsics
+from . import dynamic
 from .depth_frame import DepthFrame
 from .key_frames import KeyFrames
 from .working_frames import WorkingFrames
@@ -24,7 +25,6 @@ FEWEST = 2.0  # key frames that must show a place for it to be judged
 UNLIKE = 14.0  # sum of differences of three channels at which a colour is as likely another as the same
 SOFT = 3.0  # of such differences: how gradual that is
 LIGHT_PX = 31  # of the halved picture: what differs alike over such a window is light or exposure
-CLEAREST = 0.98  # probability beyond which what was known before does not grow
 
 
 @dataclass
@@ -73,8 +73,7 @@ class Background:
         votes = np.where(total >= FEWEST, np.log((other + 0.5) / (total - other + 0.5)), 0).astype(np.float32)
         votes = cv2.GaussianBlur(votes, (0, 0), 1.5)
         votes = cv2.resize(votes, (w, h), interpolation=cv2.INTER_LINEAR)
-        before = np.clip(own, 1 - CLEAREST, CLEAREST)
-        return (1 / (1 + (1 / before - 1) * np.exp(-votes))).astype(np.float32)
+        return dynamic.in_the_light_of(votes, own)
 
     def _shown(self, j: int) -> _Shown | None:
         if j not in self.maps:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from . import dynamic
 from .flow import Match
 from .working_frames import WorkingFrames
 
-CLEAREST = 0.98  # probability beyond which one frame's say does not grow
 # By how much log odds of the network's motion are raised. It misses more than it invents; with this, what is found
 # overlaps most with what moves (procedural clips).
 RAISED = 1.0
@@ -40,5 +40,5 @@ def in_agreement(i: int, own: Mapping[int, np.ndarray], matches: list[Match], fr
 
 
 def _log_odds(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, 1 - CLEAREST, CLEAREST)
+    p = np.clip(p, 1 - dynamic.CLEAREST, dynamic.CLEAREST)
     return np.log(p / (1 - p)).astype(np.float32)

@@ -28,7 +28,6 @@ RARE = 1e-5  # share of a colour below which it might as well not be there
 CLEAREST = 3.0  # log of the ratio of shares that speaks as loud as any larger one
 PASSES = 2  # of looking around
 WEIGHT = 1.5  # of that, in log odds of motion; chosen on procedural clips
-MOST_KNOWN = 0.98  # probability beyond which what was known before does not grow
 
 
 @dataclass
@@ -58,15 +57,15 @@ class Colours:
 
     def motion(self, i: int, own: np.ndarray) -> np.ndarray:
         """Probability of motion (h, w) float32 of frame i, of which ``own`` was believed until now."""
+        if not (own > dynamic.MOVES).any():
+            return own
         here = _Counted.of(self.frames.rgb[i], own)
         keys = self._keys.around(i)
-        before = np.clip(own, 1 - MOST_KNOWN, MOST_KNOWN)
         moving = own
         # A figure that has become whole is looked around once more: its legs may have been out of reach of its trunk.
         for _ in range(PASSES):
             movers = dynamic.groups(moving > dynamic.MOVES)
-            said = _likeness(movers, here, keys)
-            moving = (1 / (1 + (1 / before - 1) * np.exp(-WEIGHT * said))).astype(np.float32) if movers else own
+            moving = dynamic.in_the_light_of(WEIGHT * _likeness(movers, here, keys), own) if movers else own
         return moving
 
     def _counted(self, j: int) -> _Counted | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .depth_frame import DepthFrame
 from .key_frames import KeyFrames
-from .working_frames import WorkingFrames, seen_from
+from .working_frames import WorkingFrames, every_second, seen_from
 
 SPACING_S = 0.2  # from one key frame to the next
 SPAN_S = 2.0  # key frames that are asked, before and after
@@ -60,7 +60,7 @@ class Consensus:
         if not said:
             return own
         off, say = (np.stack(layers) for layers in zip(*said, strict=True))
-        say *= np.clip(1 - _halved(own.dynamic), 0, 1)
+        say *= np.clip(1 - every_second(own.dynamic), 0, 1)
         pull = robust_mean(off, say)
         h, w = own.depth.shape
         # From every second pixel, the first of which is pixel 1, to all.
@@ -75,7 +75,7 @@ class Consensus:
         """By how much (h / 2, w / 2) log depth is larger in a key frame's map, and how much that counts, 0..1."""
         h, w = depth.shape
         turned, offset = seen_from(self.frames, i, key.index, 2)
-        depth = _halved(depth)
+        depth = every_second(depth)
         u, v, z = (turned[k] * depth + offset[k] for k in range(3))
         seen = (z > 1e-6 * depth) & (depth > 0)
         over = 1 / np.where(seen, z, 1)
@@ -99,7 +99,3 @@ def robust_mean(off: np.ndarray, say: np.ndarray) -> np.ndarray:
         counts = say / (1 + ((off - mean) / ALIKE) ** 2)
         mean = (off * counts).sum(axis=0) / (1 / (1 + (mean / ALIKE) ** 2) + counts.sum(axis=0))
     return mean.astype(np.float32)
-
-
-def _halved(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(values[1::2, 1::2])

@@ -13,6 +13,7 @@ STEEPNESS = 1.2
 MIN_SIGMA_PX = 0.12
 
 MOVES = 0.5  # probability from which a pixel counts as moving
+CLEAREST = 0.98  # probability beyond which what is known already is no surer
 
 # Tracks live longer than any flow: how far and how strongly they speak for the pixels around them.
 VOTE_REACH_PX = 12.0
@@ -74,6 +75,12 @@ def probability(score: np.ndarray, weight: np.ndarray, guide: Guide, votes: np.n
     # Two passes of a small median close the pinholes that strong texture leaves.
     logit = cv2.medianBlur(cv2.medianBlur(logit.astype(np.float32), 5), 5)
     return 1 / (1 + np.exp(-logit))
+
+
+def in_the_light_of(evidence: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Probability of motion (h, w) float32 that was ``before``, with ``evidence`` (log odds) added."""
+    before = np.clip(before, 1 - CLEAREST, CLEAREST)
+    return (1 / (1 + (1 / before - 1) * np.exp(-evidence))).astype(np.float32)
 
 
 # Hysteresis: what is hardly sure to move belongs to a mover beside it.

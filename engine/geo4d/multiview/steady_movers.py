@@ -12,6 +12,7 @@ import numpy as np
 from . import dynamic, settling
 from .depth_frame import DepthFrame
 from .key_frames import KeyFrames
+from .working_frames import every_second
 
 GAPS_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2)  # to the frames that are asked; chosen on procedural clips
 
@@ -38,12 +39,8 @@ class SteadyMovers:
         moving = dict([*self._around.around(i), self._moving(i)])
         depth = own.depth.copy()
         for mask in movers:
-            depth[mask] *= np.float32(np.exp(settling.steadier(_halved(mask), i, moving, self.gaps)))
+            depth[mask] *= np.float32(np.exp(settling.steadier(every_second(mask), i, moving, self.gaps)))
         return replace(own, depth=depth)
 
     def _moving(self, j: int) -> tuple[int, np.ndarray] | None:
-        return (j, _halved(settling.moving_depth(self.maps[j]))) if j in self.maps else None
-
-
-def _halved(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(values[1::2, 1::2])
+        return (j, every_second(settling.moving_depth(self.maps[j]))) if j in self.maps else None
