@@ -13,6 +13,7 @@ STEEPNESS = 1.2
 MIN_SIGMA_PX = 0.12
 
 MOVES = 0.5  # probability from which a pixel counts as moving
+JUST_MOVES = 0.51  # what is given to what is joined to a mover
 CLEAREST = 0.98  # probability beyond which what is known already is no surer
 
 # Tracks live longer than any flow: how far and how strongly they speak for the pixels around them.
@@ -99,7 +100,7 @@ def grow(moving: np.ndarray) -> np.ndarray:
     width, height = (2 * (max(3, round(part * max(moving.shape))) | 1) - 1 for part in GROW_REACH)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, height))
     near = cv2.dilate((moving > GROW_FROM).astype(np.uint8), kernel) > 0
-    return np.where(near & (moving > GROW_TO), np.maximum(moving, 0.51), moving).astype(np.float32)
+    return np.where(near & (moving > GROW_TO), np.maximum(moving, JUST_MOVES), moving).astype(np.float32)
 
 
 def groups(moving: np.ndarray, min_share: float = 0.0015) -> list[np.ndarray]:

@@ -14,7 +14,6 @@ from .depth_frame import DepthFrame
 FEW = 0.1  # share of a mover's pixels; fewer do not speak for it
 BETWEEN = 0.2  # how far apart parts of a figure are that have something between them, in roots of its area
 HOVERS, SEEN_WELL = 1.18, 0.5  # inverse depth relative to a figure's; confidence that something is really there
-JUST_MOVES = 0.51  # probability of motion
 CUT = 0.3  # share of a contact that the picture's edge cuts off; from there on the mover stands there or nearer
 
 
@@ -46,7 +45,7 @@ def whole(
             answered, trust = max(answered, 0.0), trust * (1 - touch.cut)
         figure = wall * np.exp((1 - trust**2) * answered)
         hovers = _closed(mask) & (moving <= dynamic.MOVES) & (d > HOVERS * figure) & (frame.confidence < SEEN_WELL)
-        moving[hovers] = JUST_MOVES
+        moving[hovers] = dynamic.JUST_MOVES
         out = np.where(mask | hovers, figure, out)
     return DepthFrame((1 / out).astype(np.float32), frame.confidence, moving)
 
