@@ -34,8 +34,9 @@ def whole(
     d = 1 / np.maximum(frame.depth, 1e-12)
     out, moving = d.copy(), frame.dynamic.copy()
     d_floor = floor.inverse_depth(c2w, lens) if floor else None
+    resting = frame.dynamic < ground.CALM
     for mask in movers:
-        touch = ground.contact(mask, d, frame.confidence, frame.dynamic, d_floor)
+        touch = ground.contact(mask, d, frame.confidence, frame.dynamic, d_floor, resting)
         wall = floor.upright(touch.d, c2w, lens) if floor else np.full_like(d, touch.d)
         known = mask & (before > dynamic.MOVES)
         if known.sum() < FEW * mask.sum():

@@ -20,6 +20,7 @@ FLOOR_AGREEMENT = 0.08
 MAX_DROP = 1.2  # how far below its own edge a region may stand, in its heights
 EDGE = 0.01  # of the picture's height: what lands so close to its lower edge may go on below
 DECIDING = 0.03  # columns that land so much farther than the region's foot, relative, are of another foot
+BEHIND_PERCENTILE = 35.0  # of inverse depth around a region that is what it stands before
 NEAREST_PERCENTILE = 95.0  # a region stands on its nearest foot; between the feet the floor behind shows
 
 
@@ -124,6 +125,7 @@ def contact(
     weight: np.ndarray,
     moving: np.ndarray,
     d_floor: np.ndarray | None,
+    resting: np.ndarray | None = None,
     band_px: int = 4,
 ) -> Contact:
     """Contact depth of one moving region.
@@ -135,6 +137,8 @@ def contact(
     weight : (h, w) float32 how well d_static is measured there.
     moving : (h, w) float32 probability that a pixel moves.
     d_floor : (h, w) float32 inverse depth of the floor, None where no floor is known.
+    resting : (h, w) bool, what seconds of footage tell to be at rest and no part of a mover; None where only short
+        matches were looked at, to which a planted leg rests too.
     """
     h = len(mask)
     rows = np.flatnonzero(mask.any(axis=1))
@@ -150,9 +154,10 @@ def contact(
         band[feet[inside] + k, columns[inside]] = True
     band &= ~mask
     near = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~mask
-    behind = float(np.median(d_static[near])) if near.any() else float(np.median(d_static))
+    # Less than the median: the depth around a mover that was found in pieces is partly its own.
+    behind = float(np.percentile(d_static[near], BEHIND_PERCENTILE)) if near.any() else float(np.median(d_static))
     if d_floor is not None:
-        landing = _landing(mask, d_static, weight, moving, d_floor)
+        landing = _landing(mask, d_static, weight, moving, d_floor, resting)
         if landing is not None and landing[0] > 0.7 * behind:
             # Feet below the picture stand nearer than the floor at its edge, but nobody knows how much.
             return Contact(max(landing[0], behind), landing[1] * (1.0 - 0.7 * cut_off), landing[2])
@@ -162,15 +167,18 @@ def contact(
     return Contact(float(np.percentile(d_static[near], 80)) if near.any() else behind, 0.2)
 
 
-def _landing(mask, d_static, weight, moving, d_floor) -> tuple[float, float, float] | None:
+def _landing(mask, d_static, weight, moving, d_floor, resting) -> tuple[float, float, float] | None:
     """Inverse depth of the floor where it first shows below the region, how many columns reached it, and what share
     of those that decide do so at the picture's lower edge.
 
     The planted leg of a walking figure does not move, so the region seldom reaches down to the feet: what lies
-    below it counts as the figure until the picture shows floor.
+    below it counts as the figure until the picture shows floor, or what is known to rest: a bollard hides the feet, and
+    a car's own depth leaks into its shadow.
     """
     h = len(mask)
     shows = ((weight > FLOOR_WEIGHT) | (moving < CALM)) & (np.abs(d_static - d_floor) < FLOOR_AGREEMENT * d_floor)
+    if resting is not None:
+        shows |= resting & (d_floor > 0)
     shows &= ~mask
     row = np.where(shows, np.arange(h)[:, None], h)
     first = np.minimum.accumulate(row[::-1], axis=0)[::-1]  # (h, w) next row of floor from here down

@@ -11,6 +11,10 @@ from ..tracking.tracks import Tracks
 MOVING_PX = 1.4  # a track this far (RMS, in pixels of a 448 pixel map) from any static point moves
 STATIC_PX = 0.7
 MIN_LENGTH = 4
+# Frames from which a track can tell that something rests: there is always a static point that explains two of them,
+# and trackers follow movers only briefly. Shorter ones count where nothing is known to move around them.
+MIN_LENGTH_AT_REST = 6
+AROUND_PX = 30.0  # of a 448 pixel map
 FAR_SLACK = 0.3  # how far beyond infinity a point may lie, in medians of inverse depth
 
 
@@ -60,8 +64,20 @@ def collect(tracks: Tracks, solve: Solve, size: tuple[int, int]) -> TrackEvidenc
     d = np.where(trusted, 1 / np.where(trusted, in_camera, 1), 0).astype(np.float32)
     col, row = np.floor(xy[:, 0]).astype(np.int32), np.floor(xy[:, 1]).astype(np.int32)
     inside = (col >= 0) & (row >= 0) & (col < w) & (row < h)
+    inside &= ~_beside_movers(frame, xy, label[track], length[track] < MIN_LENGTH_AT_REST, AROUND_PX * scale)
     order = np.flatnonzero(inside)[np.argsort(frame[inside], kind="stable")]
     return TrackEvidence(frame[order], col[order], row[order], d[order], label[track[order]])
+
+
+def _beside_movers(frame: np.ndarray, xy: np.ndarray, label: np.ndarray, short: np.ndarray, reach: float) -> np.ndarray:
+    """Which (M,) observations at ``xy`` (M, 2), of those that are ``short``, are near one of their frame that moves."""
+    out = np.zeros(len(frame), dtype=bool)
+    for f in np.unique(frame[label > 0]):
+        moves = xy[(frame == f) & (label > 0)]
+        asked = np.flatnonzero((frame == f) & (label <= 0) & short)
+        away = np.sum((xy[asked, None] - moves[None]) ** 2, axis=2).min(axis=1)
+        out[asked] = away < reach**2
+    return out
 
 
 def static_residual(track: np.ndarray, frame: np.ndarray, rays: np.ndarray, c2w: np.ndarray, count: int) -> np.ndarray:

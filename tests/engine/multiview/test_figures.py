@@ -81,6 +81,29 @@ def test_a_figure_that_the_picture_cuts_off_is_no_farther_than_the_floor_at_its_
         assert np.median(out.depth[mask]) == pytest.approx(expected, rel=0.03)
 
 
+def test_a_figure_behind_a_bollard_does_not_stand_where_the_bollard_does(scene):
+    frame, mask = scene
+    rows = np.flatnonzero(mask.any(axis=1))
+    near = 3.4
+    foot = round(LENS.cy + 1.5 / near * LENS.fy)
+    bollard = np.zeros_like(mask)
+    bollard[rows[-1] - 11 : foot, 68:92] = True
+    figure = mask & ~bollard
+    depth = np.where(bollard, near, np.where(figure, AWAY, frame.depth)).astype(np.float32)
+    out = whole(
+        replace(frame, depth=depth, dynamic=figure.astype(np.float32)), figure.astype(np.float32), FLOOR, C2W, LENS
+    )
+    # Its feet cannot be seen: it stands behind the bollard, as far as the floor where it is seen last.
+    last = float(1 / FLOOR.inverse_depth(C2W, LENS)[np.flatnonzero(figure.any(axis=1))[-1] + 1].min())
+    assert AWAY < last < 1.4 * AWAY
+    assert np.median(out.depth[figure]) == pytest.approx(last, rel=0.03)
+    # A leg that may be its own is followed down to its foot.
+    leg = frame.dynamic.copy()
+    leg[bollard] = 0.2
+    out = whole(replace(frame, depth=depth, dynamic=np.where(figure, 1, leg)), mask, FLOOR, C2W, LENS)
+    assert np.median(out.depth[figure]) == pytest.approx(near, rel=0.1)
+
+
 @pytest.mark.parametrize(("sure", "belongs"), [(0.2, True), (0.9, False)])
 def test_what_hovers_within_a_figure_is_part_of_it_unless_it_was_seen_well(scene, sure, belongs):
     frame, mask = scene
