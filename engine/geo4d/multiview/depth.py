@@ -141,7 +141,7 @@ class DepthMaker:
         self.motion: dict[int, np.ndarray] = {}  # probability of it as each frame alone tells
         self.features: dict[int, Features] = {}
         self.round = Round(frames, self.single, lambda j: neighbours_of_pass(self.neighbours(j), 0))
-        self.evidence = collect(tracks, solve, frames.size)
+        self.evidence = collect(tracks, solve, times, frames.size)
         self.floor = ground.fit_floor(points, frames.c2w) if solve.motion == "moving" else None
 
     def depth_limits(self, i: int) -> tuple[float, float]:
@@ -315,12 +315,12 @@ class DepthMaker:
         weight[at] = ANCHOR_WEIGHT
 
     def _votes(self, i: int) -> np.ndarray:
-        """Tracks that move and tracks that rest in frame i, counted a pixel (h, w, 2)."""
+        """How much tracks say that they move and that they rest in frame i, a pixel (h, w, 2)."""
         w, h = self.frames.size
         e, rows = self.evidence, self.evidence.at(i)
         votes = np.zeros((h, w, 2), dtype=np.float32)
-        np.add.at(votes, (e.row[rows], e.col[rows], 0), e.label[rows] > 0)
-        np.add.at(votes, (e.row[rows], e.col[rows], 1), e.label[rows] < 0)
+        np.add.at(votes, (e.row[rows], e.col[rows], 0), np.maximum(e.label[rows], 0))
+        np.add.at(votes, (e.row[rows], e.col[rows], 1), np.maximum(-e.label[rows], 0))
         return votes
 
     def still(self, i: int) -> DepthFrame:

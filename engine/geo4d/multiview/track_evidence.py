@@ -11,10 +11,11 @@ from ..tracking.tracks import Tracks
 MOVING_PX = 1.4  # a track this far (RMS, in pixels of a 448 pixel map) from any static point moves
 STATIC_PX = 0.7
 MIN_LENGTH = 4
-# Frames from which a track can tell that something rests: there is always a static point that explains two of them,
-# and trackers follow movers only briefly. Shorter ones count where nothing is known to move around them.
-MIN_LENGTH_AT_REST = 6
+# From how long on a track can tell that something rests. There is always a static point that explains two frames, and
+# trackers follow movers only briefly: beside movers shorter tracks tell no depth, and little about motion.
+AT_REST_S = 0.2
 AROUND_PX = 30.0  # of a 448 pixel map
+LITTLE = 0.3
 FAR_SLACK = 0.3  # how far beyond infinity a point may lie, in medians of inverse depth
 
 
@@ -26,15 +27,18 @@ class TrackEvidence:
     col: np.ndarray  # (M,) int32 pixel column in the map
     row: np.ndarray  # (M,) int32
     d: np.ndarray  # (M,) float32 inverse z-depth in that frame, 0 where the track has no trusted point
-    label: np.ndarray  # (M,) float32: +1 moves, -1 static, 0 unknown
+    label: np.ndarray  # (M,) float32: +1 moves, -1 static, nearer to 0 where that is doubtful, 0 unknown
 
     def at(self, i: int) -> slice:
         """The observations of frame i."""
         return slice(*np.searchsorted(self.frame, [i, i + 1]))
 
 
-def collect(tracks: Tracks, solve: Solve, size: tuple[int, int]) -> TrackEvidence:
-    """Judge every track against the solved cameras and place its observations in the maps."""
+def collect(tracks: Tracks, solve: Solve, times: np.ndarray, size: tuple[int, int]) -> TrackEvidence:
+    """Judge every track against the solved cameras and place its observations in maps of ``size`` (w, h).
+
+    ``times`` (F,) of the frames in seconds.
+    """
     w, h = size
     count = len(tracks)
     if not count:
@@ -64,17 +68,22 @@ def collect(tracks: Tracks, solve: Solve, size: tuple[int, int]) -> TrackEvidenc
     d = np.where(trusted, 1 / np.where(trusted, in_camera, 1), 0).astype(np.float32)
     col, row = np.floor(xy[:, 0]).astype(np.int32), np.floor(xy[:, 1]).astype(np.int32)
     inside = (col >= 0) & (row >= 0) & (col < w) & (row < h)
-    inside &= ~_beside_movers(frame, xy, label[track], length[track] < MIN_LENGTH_AT_REST, AROUND_PX * scale)
+    last = np.cumsum(length) - 1
+    brief = times[frame[last]] - times[frame[last - length + 1]] < AT_REST_S
+    label = label[track]
+    doubtful = _beside_movers(frame, xy, label, brief[track], AROUND_PX * scale)
+    label[doubtful] *= LITTLE
+    d[doubtful] = 0
     order = np.flatnonzero(inside)[np.argsort(frame[inside], kind="stable")]
-    return TrackEvidence(frame[order], col[order], row[order], d[order], label[track[order]])
+    return TrackEvidence(frame[order], col[order], row[order], d[order], label[order])
 
 
-def _beside_movers(frame: np.ndarray, xy: np.ndarray, label: np.ndarray, short: np.ndarray, reach: float) -> np.ndarray:
-    """Which (M,) observations at ``xy`` (M, 2), of those that are ``short``, are near one of their frame that moves."""
+def _beside_movers(frame: np.ndarray, xy: np.ndarray, label: np.ndarray, brief: np.ndarray, reach: float) -> np.ndarray:
+    """Which (M,) observations at ``xy`` (M, 2), of ``brief`` tracks, are near one of their frame that moves."""
     out = np.zeros(len(frame), dtype=bool)
     for f in np.unique(frame[label > 0]):
         moves = xy[(frame == f) & (label > 0)]
-        asked = np.flatnonzero((frame == f) & (label <= 0) & short)
+        asked = np.flatnonzero((frame == f) & (label <= 0) & brief)
         away = np.sum((xy[asked, None] - moves[None]) ** 2, axis=2).min(axis=1)
         out[asked] = away < reach**2
     return out

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from geo4d.matchmove.solve import POSE_SOLVED, Solve
-from geo4d.multiview.track_evidence import MIN_LENGTH_AT_REST, collect
+from geo4d.multiview.track_evidence import LITTLE, collect
 from geo4d.tracking.tracks import Tracks
 
 W, H, F, FOCAL = 448, 252, 12, 400.0
+TIMES = np.arange(F) / 24
 
 
 def solve() -> Solve:
@@ -74,23 +75,22 @@ def label_of(evidence, number: int, points, frame: int) -> list[float]:
 
 
 @pytest.mark.parametrize("has_mover", [True, False])
-def test_a_short_track_beside_a_mover_says_nothing(has_mover):
-    short, long = range(4, 6), range(F)
-    points = [(resting(0.1), short, True), (resting(0.15), long, True), (resting(1.2), short, True)]
+def test_a_brief_track_beside_a_mover_tells_no_depth_and_little_about_motion(has_mover):
+    brief, long = range(4, 6), range(F)
+    points = [(resting(0.1), brief, True), (resting(0.15), long, True), (resting(1.2), brief, True)]
     if has_mover:
         points.append((climbing(0.0), long, False))
-    evidence = collect(tracks(points), solve(), (W, H))
-    assert len(short) < MIN_LENGTH_AT_REST
-    assert label_of(evidence, 0, points, 4) == ([] if has_mover else [-1])
+    evidence = collect(tracks(points), solve(), TIMES, (W, H))
+    assert label_of(evidence, 0, points, 4) == pytest.approx([-LITTLE if has_mover else -1])
     assert label_of(evidence, 1, points, 4) == [-1]
     assert label_of(evidence, 2, points, 4) == [-1]
     if has_mover:
         assert label_of(evidence, 3, points, 4) == [1]
-    at_rest = evidence.d > 0
-    assert np.allclose(evidence.d[at_rest], 1 / 4) and np.array_equal(at_rest, evidence.label < 0)
+    tells = evidence.d > 0
+    assert np.allclose(evidence.d[tells], 1 / 4) and np.array_equal(tells, evidence.label == -1)
 
 
 def test_no_tracks_say_nothing():
     none = np.zeros(0, np.int32)
     empty = Tracks(W, H, F, none, none, np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
-    assert len(collect(empty, solve(), (W, H)).frame) == 0
+    assert len(collect(empty, solve(), TIMES, (W, H)).frame) == 0
