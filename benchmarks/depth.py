@@ -244,9 +244,8 @@ def multiview(shot, truth: GroundTruth, positions: range, arguments: argparse.Na
 
     # Frames that stand alone have no neighbours' maps to agree with.
     untrained = single["untrained"]
-    finish(
-        "untrained", shared, lambda: {i: settling.settle(i, untrained, frames.c2w, frames.lenses) for i in positions}
-    )
+    known = {i: settling.Known(i, frame) for i, frame in untrained.items()}
+    finish("untrained", shared, lambda: {i: settling.settle(i, known, frames) for i in positions})
     agreed = round_of(untrained)
     finish("untrained, agreed", shared, lambda: in_passes(agreed.frame))
     if network is not None:

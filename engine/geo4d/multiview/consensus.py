@@ -7,37 +7,20 @@ robust: whoever is far from what most say has little say, and so have pixels bes
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from .depth_frame import DepthFrame
 from .key_frames import KeyFrames
-from .working_frames import WorkingFrames, every_second, seen_from
+from .said import Said
+from .working_frames import WorkingFrames, every_second
 
 SPACING_S = 0.2  # from one key frame to the next
 SPAN_S = 2.0  # key frames that are asked, before and after
 ALIKE = 0.1  # of log depth: a frame so far from the mean has half of its say
 PASSES = 2  # of weighing anew
-EDGE = 0.15  # relative difference of inverse depth within EDGE_PX that is an edge
-EDGE_PX = 5
-
-
-@dataclass
-class KeyFrame:
-    """A map that others are held against."""
-
-    index: int
-    said: np.ndarray  # (h, w, 2) float32: inverse depth, 0 where unknown, and how much it counts, 0..1
-
-    @classmethod
-    def of(cls, index: int, frame: DepthFrame) -> "KeyFrame":
-        inverse = np.where(frame.depth > 0, 1 / np.maximum(frame.depth, 1e-12), 0).astype(np.float32)
-        around = np.ones((EDGE_PX, EDGE_PX), np.uint8)
-        high, low = cv2.dilate(inverse, around), cv2.erode(inverse, around)
-        counts = np.where((inverse > 0) & (high - low <= EDGE * high), np.clip(1 - frame.dynamic, 0, 1), 0)
-        return cls(index, np.dstack([inverse, counts.astype(np.float32)]))
+EDGE_PX = 5  # a window in which an edge leaves a key frame nothing to say
 
 
 class Consensus:
@@ -56,7 +39,7 @@ class Consensus:
 
     def frame(self, i: int, own: DepthFrame) -> DepthFrame:
         """The map ``own`` of frame i in agreement with the key frames around."""
-        said = [self._said_by(i, own.depth, key) for key in self._keys.around(i)]
+        said = [key.about(self.frames, i, own.depth, self.tolerance, 2) for key in self._keys.around(i)]
         if not said:
             return own
         off, say = (np.stack(layers) for layers in zip(*said, strict=True))
@@ -68,25 +51,8 @@ class Consensus:
         pull = cv2.remap(pull, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return DepthFrame((own.depth * np.exp(pull)).astype(np.float32), own.confidence, own.dynamic)
 
-    def _key(self, j: int) -> KeyFrame | None:
-        return KeyFrame.of(j, self.maps[j]) if j in self.maps else None
-
-    def _said_by(self, i: int, depth: np.ndarray, key: KeyFrame) -> tuple[np.ndarray, np.ndarray]:
-        """By how much (h / 2, w / 2) log depth is larger in a key frame's map, and how much that counts, 0..1."""
-        h, w = depth.shape
-        turned, offset = seen_from(self.frames, i, key.index, 2)
-        depth = every_second(depth)
-        u, v, z = (turned[k] * depth + offset[k] for k in range(3))
-        seen = (z > 1e-6 * depth) & (depth > 0)
-        over = 1 / np.where(seen, z, 1)
-        u *= over
-        v *= over
-        seen &= (u > 0) & (v > 0) & (u < w - 1) & (v < h - 1)
-        there = cv2.remap(key.said, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        seen &= there[..., 0] > 0
-        off = -np.log(np.where(seen, there[..., 0] * z, 1))
-        say = np.where(seen, there[..., 1], 0) / (1 + (off / self.tolerance) ** 2) ** 2
-        return off, say.astype(np.float32)
+    def _key(self, j: int) -> Said | None:
+        return Said.of(j, self.maps[j], EDGE_PX) if j in self.maps else None
 
 
 def robust_mean(off: np.ndarray, say: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ from .working_frames import WorkingFrames, depth_size, read_working_frames
 
 __all__ = ["depth_size", "estimate_depth"]
 
-NEIGHBOUR_COUNT = 8
+NEIGHBOUR_COUNT = 6
 # Weight of a solved point in the fill, where a well measured pixel has up to 1. Wrong points exist as well
 # (reflections, foliage), and a single one must not outvote the measured pixels around it.
 ANCHOR_WEIGHT = 0.3

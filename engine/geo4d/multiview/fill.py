@@ -5,6 +5,7 @@ over its edges. Inverse depth of a plane is affine in the image, so what is spre
 affine fit: floors and walls continue as planes into what could not be measured.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,6 @@ import numpy as np
 # stands for at most 2 ** HALVINGS squared of them, so that edges stay where they are.
 FINE_ENOUGH_PX = 8.0
 HALVINGS = 2
-TRANSPOSED_FAST = (1, 2, 3, 4, 6, 8)  # numbers of float32 channels that OpenCV can transpose
 
 
 @dataclass
@@ -54,32 +54,38 @@ def _halved_steps(steps: np.ndarray) -> np.ndarray:
 
 def spread(channels: np.ndarray, guide: Guide, sigma_px: float, iterations: int = 2) -> np.ndarray:
     """Edge-aware blur of channels (h, w, c) float32 by about ``sigma_px``; keeps no edge that is not in the guide."""
-    out = np.ascontiguousarray(channels, dtype=np.float32)
+    # Channels between lines and their pixels: what a line's step multiplies then lies in a row.
+    lines = np.ascontiguousarray(channels.transpose(0, 2, 1), dtype=np.float32)
     for n in range(iterations):
         sigma = sigma_px * np.sqrt(3.0) * 2.0 ** (iterations - n - 1) / np.sqrt(4.0**iterations - 1)
         rate = np.float32(-np.sqrt(2.0) / sigma)
-        columns = _transposed(out)
+        columns = _transposed(lines)
         _recurse(columns, np.exp(rate * (1 + sigma_px * guide.across)))
-        out = _transposed(columns)
-        _recurse(out, np.exp(rate * (1 + sigma_px * guide.down)))
-    return out
+        lines = _transposed(columns)
+        _recurse(lines, np.exp(rate * (1 + sigma_px * guide.down)))
+    return np.ascontiguousarray(lines.transpose(0, 2, 1))
 
 
 def _transposed(lines: np.ndarray) -> np.ndarray:
-    """(n, m, c) as (m, n, c), in memory too."""
-    n, m, c = lines.shape
-    if c in TRANSPOSED_FAST:
-        return cv2.transpose(lines).reshape(m, n, c)
-    return np.ascontiguousarray(lines.transpose(1, 0, 2))
+    """(n, c, m) as (m, c, n), in memory too."""
+    n, c, m = lines.shape
+    out = np.empty((m, c, n), dtype=lines.dtype)
+    for k in range(c):
+        out[:, k] = cv2.transpose(lines[:, k])
+    return out
 
 
 def _recurse(lines: np.ndarray, feedback: np.ndarray) -> None:
-    """First-order recursive filter in place, down and up the first axis of lines (n, m, c); feedback (n - 1, m)."""
-    a = feedback[..., None]
-    for k in range(1, len(lines)):
-        lines[k] += a[k - 1] * (lines[k - 1] - lines[k])
-    for k in range(len(lines) - 2, -1, -1):
-        lines[k] += a[k] * (lines[k + 1] - lines[k])
+    """First-order recursive filter in place, down and up the first axis of lines (n, c, m); feedback (n - 1, m)."""
+    step = np.empty_like(lines[0])
+    before = lines[0]
+    for line, back in itertools.chain(
+        zip(lines[1:], feedback, strict=True), zip(lines[-2::-1], feedback[::-1], strict=True)
+    ):
+        np.subtract(before, line, out=step)
+        step *= back
+        line += step
+        before = line
 
 
 def spread_over(channels: np.ndarray, guide: Guide, scales, halvings: int = 0) -> np.ndarray:

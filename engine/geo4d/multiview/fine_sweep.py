@@ -19,7 +19,6 @@ from .working_frames import WorkingFrames, seen_from
 
 STEPS = (0.02, 0.05, 0.1)  # of log depth, nearer and farther
 AROUND_PX = (5, 9)  # widths of the neighbourhoods whose nearest and farthest depth is offered
-WINDOW_PX = 5  # side of the window that pictures are compared in
 NOISE = 6.0  # variance in squared grey levels below which a window says nothing
 REACH_PX = 30.0  # how far likeness is shared between pixels of one colour
 OWN = 0.02  # by how much another depth has to be more alike than the pixel's own
@@ -33,33 +32,47 @@ def fine_sweep(i: int, frame: DepthFrame, frames: WorkingFrames, neighbours: lis
     """
     if not neighbours or not (frame.depth > 0).all():
         return frame
-    offered = _offered(frame.depth)
-    alike = _likeness(i, offered, frames, neighbours)
     h, w = frame.depth.shape
-    h2, w2 = (h + 1) // 2, (w + 1) // 2
-    halves = np.dstack([cv2.resize(layer, (w2, h2), interpolation=cv2.INTER_AREA) for layer in alike])
-    likeness = spread(halves, Guide.of(frames.rgb[i]).halved, REACH_PX / 2)
+    around, steps = _around(frame.depth), [sign * step for step in STEPS for sign in (-1, 1)]
+    offered = [frame.depth, *around, *(frame.depth * np.float32(np.exp(step)) for step in steps)]
+    alike = np.dstack(_likeness(i, offered, frames, neighbours))
+    likeness = spread(alike, Guide.of(frames.rgb[i]).halved, REACH_PX / 2)
     likeness[..., 1:] -= OWN
     shares = np.exp((likeness - likeness.max(axis=2, keepdims=True)) / TEMPERATURE)
     shares /= shares.sum(axis=2, keepdims=True)
-    shares = cv2.resize(shares, (w, h), interpolation=cv2.INTER_LINEAR)
-    ratio = np.log(np.stack(offered[1:], axis=2) / frame.depth[..., None])
-    shift = (shares[..., 1:] * ratio).sum(axis=2) * np.clip(1 - frame.dynamic / dynamic.MOVES, 0, 1)
+    # How far the steps go is the same for all pixels, unlike how far it is to what is around.
+    first = 1 + len(around)
+    stepped = shares[..., first:] @ np.float32(steps)
+    *shares, shift = cv2.split(_doubled(np.dstack([shares[..., 1:first], stepped]), h, w))
+    for layer, share in zip(around, shares, strict=True):
+        shift += share * cv2.log(layer / frame.depth)
+    shift *= np.clip(1 - frame.dynamic / dynamic.MOVES, 0, 1)
     return DepthFrame((frame.depth * np.exp(shift)).astype(np.float32), frame.confidence, frame.dynamic)
 
 
-def _offered(depth: np.ndarray) -> list[np.ndarray]:
-    """Depths (h, w) that each pixel may have, its own first."""
+def _around(depth: np.ndarray) -> list[np.ndarray]:
+    """Nearest and farthest depth (h, w) around each pixel."""
     kernels = [cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)) for width in AROUND_PX]
-    around = [way(depth, kernel) for kernel in kernels for way in (cv2.erode, cv2.dilate)]
-    return [depth, *around, *(depth * np.float32(np.exp(sign * step)) for step in STEPS for sign in (-1, 1))]
+    return [way(depth, kernel) for kernel in kernels for way in (cv2.erode, cv2.dilate)]
+
+
+def _halved(layer: np.ndarray) -> np.ndarray:
+    """Means (h / 2, w / 2) of 2 x 2 pixels; of an odd number of lines the last pair is a bit wider."""
+    h, w = layer.shape
+    return cv2.resize(layer, ((w + 1) // 2, (h + 1) // 2), interpolation=cv2.INTER_AREA)
+
+
+def _doubled(layers: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Layers (h / 2, w / 2, n) at the size (h, w, n)."""
+    return cv2.resize(layers, (w, h), interpolation=cv2.INTER_LINEAR)
 
 
 def _likeness(i: int, offered: list[np.ndarray], frames: WorkingFrames, neighbours: list[int]) -> list[np.ndarray]:
-    """How alike frame i and its neighbours look at each of the offered depths, -1..1, (h, w) each.
+    """How alike frame i and its neighbours look at each of the offered depths, -1..1, (h / 2, w / 2) each.
 
     Normalised cross-correlation, its mean over the neighbours before or over those after frame i, whichever agree
-    better: what one side cannot see the other often can.
+    better: what one side cannot see the other often can. Pictures are sampled at all pixels and compared at every
+    second.
     """
     own = _Own.of(frames.gray(i))
     scratch = _Scratch(own.picture.shape)
@@ -73,71 +86,77 @@ def _likeness(i: int, offered: list[np.ndarray], frames: WorkingFrames, neighbou
 
 @dataclass
 class _Own:
-    """Frame i's picture with mean and variance of the window around each pixel (h, w)."""
+    """Frame i's picture (h, w) with mean and variance of the windows around every second pixel (h / 2, w / 2)."""
 
-    picture: np.ndarray  # uint8
+    picture: np.ndarray
     mean: np.ndarray
     variance: np.ndarray
 
     @classmethod
-    def of(cls, picture: np.ndarray) -> "_Own":
+    def of(cls, gray: np.ndarray) -> "_Own":
+        picture = gray.astype(np.float32)
         mean = _window_mean(picture)
-        return cls(picture, mean, np.maximum(_window_mean_square(picture) - mean * mean, 0) + np.float32(NOISE))
+        return cls(picture, mean, np.maximum(_window_mean(picture * picture) - mean * mean, 0) + np.float32(NOISE))
 
 
 @dataclass
 class _View:
-    """A neighbour's picture, and where pixels of frame i fall in it: ``turned * depth + offset``, over its z."""
+    """A neighbour's picture, and where frame i's pixels fall in it.
 
-    picture: np.ndarray  # (h, w) uint8
-    turned: list[np.ndarray]  # x, y, z (h, w) float32
-    offset: np.ndarray  # (3,) float32
+    A pixel at infinite depth is at ``far``; at another it is ``parallax / z`` from there, with the depth z that it has
+    for the neighbour, ``depth * turned + ahead``.
+    """
+
+    picture: np.ndarray  # (h, w) float32
+    far: list[np.ndarray]  # x, y (h, w) float32
+    parallax: list[np.ndarray]  # x, y (h, w) float32
+    turned: np.ndarray  # (h, w) float32
+    ahead: np.float32
 
     @classmethod
     def of(cls, frames: WorkingFrames, i: int, j: int) -> "_View":
-        turned, offset = seen_from(frames, i, j)
-        return cls(frames.gray(j), list(turned), offset)
+        (x, y, z), offset = seen_from(frames, i, j)
+        turned = np.where(np.abs(z) < 1e-3, np.float32(1e-3), z)  # across the neighbour's axis: out of its sight
+        far = [x / turned, y / turned]
+        parallax = [offset[k] - offset[2] * far[k] for k in range(2)]
+        return cls(frames.gray(j).astype(np.float32), far, parallax, turned, offset[2])
 
 
 class _Scratch:
-    """Arrays (h, w) that are used again and again: asking for fresh memory would take longer than the sums."""
+    """Arrays that are used again and again: asking for fresh memory would take longer than the sums."""
 
     def __init__(self, shape: tuple[int, int]):
-        self.u, self.v, self.z, self.mean, self.square, self.cross = (np.empty(shape, np.float32) for _ in range(6))
-        self.picture, self.product = np.empty(shape, np.uint8), np.empty(shape, np.uint16)
+        self.u, self.v, self.z, self.picture, self.product = (np.empty(shape, np.float32) for _ in range(5))
 
 
 def _mean_likeness(own: _Own, depth: np.ndarray, views: list[_View], scratch: _Scratch) -> np.ndarray:
-    """Mean correlation (h, w) with the views that show a pixel at ``depth``, -1 where none does."""
+    """Mean correlation (h / 2, w / 2) with the views that show a pixel at ``depth`` (h, w), -1 where none does."""
     h, w = depth.shape
     s = scratch
-    total, count = np.zeros_like(depth), np.zeros_like(depth)
+    total, count = np.zeros_like(own.mean), np.zeros_like(own.mean)
     for view in views:
-        for out, turned, offset in zip((s.u, s.v, s.z), view.turned, view.offset, strict=True):
-            np.multiply(turned, depth, out=out)
-            out += offset
-        seen = s.z > 0
+        np.multiply(view.turned, depth, out=s.z)
+        s.z += view.ahead
         np.maximum(s.z, 1e-9, out=s.z)
-        s.u /= s.z
-        s.v /= s.z
-        seen &= (s.u > 0) & (s.v > 0) & (s.u < w - 1) & (s.v < h - 1)
+        for out, far, parallax in zip((s.u, s.v), view.far, view.parallax, strict=True):
+            np.divide(parallax, s.z, out=out)
+            out += far
+        u, v, z = (values[::2, ::2] for values in (s.u, s.v, s.z))
+        seen = (z > 1e-9) & (u > 0) & (v > 0) & (u < w - 1) & (v < h - 1)
         cv2.remap(view.picture, s.u, s.v, cv2.INTER_LINEAR, dst=s.picture, borderMode=cv2.BORDER_REPLICATE)
-        _window_mean(s.picture, s.mean)
-        _window_mean_square(s.picture, s.square)
-        cv2.multiply(own.picture, s.picture, dst=s.product, dtype=cv2.CV_16U)
-        _window_mean(s.product, s.cross)
-        # cross - mean mean', over the root of both variances
-        np.multiply(own.mean, s.mean, out=s.u)
-        s.cross -= s.u
-        s.mean *= s.mean
-        s.square -= s.mean
-        np.maximum(s.square, 0, out=s.square)
-        s.square += np.float32(NOISE)
-        s.square *= own.variance
-        np.sqrt(s.square, out=s.square)
-        s.cross /= s.square
-        s.cross *= seen
-        total += s.cross
+        mean = _window_mean(s.picture)
+        square = _window_mean(np.multiply(s.picture, s.picture, out=s.product))
+        alike = _window_mean(np.multiply(s.picture, own.picture, out=s.product))
+        # The mean of products less the product of means, over the root of both variances.
+        alike -= own.mean * mean
+        mean *= mean
+        square -= mean
+        np.maximum(square, 0, out=square)
+        square += np.float32(NOISE)
+        square *= own.variance
+        alike /= np.sqrt(square, out=square)
+        alike *= seen
+        total += alike
         count += seen
     unseen = count == 0
     np.maximum(count, 1, out=count)
@@ -146,9 +165,6 @@ def _mean_likeness(own: _Own, depth: np.ndarray, views: list[_View], scratch: _S
     return total
 
 
-def _window_mean(picture: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    return cv2.boxFilter(picture, cv2.CV_32F, (WINDOW_PX, WINDOW_PX), dst=out, borderType=cv2.BORDER_REFLECT)
-
-
-def _window_mean_square(picture: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    return cv2.sqrBoxFilter(picture, cv2.CV_32F, (WINDOW_PX, WINDOW_PX), dst=out, borderType=cv2.BORDER_REFLECT)
+def _window_mean(picture: np.ndarray) -> np.ndarray:
+    """Means (h / 2, w / 2) over the windows around every second pixel: six pixels wide, the middle counting most."""
+    return cv2.GaussianBlur(_halved(picture), (3, 3), 0, borderType=cv2.BORDER_REFLECT)

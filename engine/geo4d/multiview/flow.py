@@ -49,22 +49,35 @@ class DenseFlow:
 
     def match(self, frames: WorkingFrames, i: int, j: int) -> Match:
         """Flow of frame i to frame j."""
-        if not hasattr(self._of_thread, "dis"):
-            self._of_thread.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        dis = self._of_thread.dis
+        if not hasattr(self._of_thread, "search"):
+            self._of_thread.search = _searches()
+        there, back_again = self._of_thread.search
         gray_i = frames.gray(i)
         gray_j, inside = turned(frames, i, j)
-        forward = dis.calc(gray_i, gray_j, None)
-        backward = dis.calc(gray_j, gray_i, None)
+        forward = there.calc(gray_i, gray_j, None)
+        backward = back_again.calc(gray_j, gray_i, None)
         h, w = gray_i.shape
         x = np.arange(w, dtype=np.float32) + forward[..., 0]
         y = np.arange(h, dtype=np.float32)[:, None] + forward[..., 1]
         back = cv2.remap(backward, x, y, cv2.INTER_LINEAR)
-        error = np.hypot(forward[..., 0] + back[..., 0], forward[..., 1] + back[..., 1])
+        error = cv2.magnitude(forward[..., 0] + back[..., 0], forward[..., 1] + back[..., 1])
         landed = cv2.remap(inside, x, y, cv2.INTER_NEAREST, borderValue=0) > 0
         error[~landed] = np.inf
         t = (frames.c2w[j, :3, 3] - frames.c2w[i, :3, 3]) @ frames.c2w[i, :3, :3]
         return Match(j, t, forward, error)
+
+
+def _searches() -> tuple[cv2.DISOpticalFlow, cv2.DISOpticalFlow]:
+    """For the flow itself, and for the way back, which only says how far the flow is to be believed.
+
+    Long refinement draws flow smoothly over the edges of things: short is better as well as faster.
+    """
+    there, back_again = (cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM) for _ in range(2))
+    there.setVariationalRefinementIterations(2)
+    back_again.setVariationalRefinementIterations(0)
+    back_again.setPatchStride(4)
+    back_again.setGradientDescentIterations(16)
+    return there, back_again
 
 
 def turn(frames: WorkingFrames, i: int, j: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 from .working_frames import WorkingFrames
 
 # Parallax to look for, in pixels of a map of 448 x 336, on each side in time.
-TARGET_PARALLAX_PX = (5.0, 10.0, 18.0, 30.0)
+TARGET_PARALLAX_PX = (6.0, 14.0, 27.0)
 MIN_PARALLAX_PX = 1.0
 MIN_OVERLAP = 0.45
 MAX_GAP_S = 4.0  # light, focus and movers change too much beyond

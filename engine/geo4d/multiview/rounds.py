@@ -31,7 +31,7 @@ class Round:
         pool: Executor | None = None,
     ):
         self.frames, self.before, self.neighbours, self.pool = frames, before, neighbours, pool
-        self.swept: dict[int, Future[DepthFrame | None]] = {}
+        self.swept: dict[int, Future[settling.Known | None]] = {}
 
     def frame(self, i: int) -> DepthFrame | None:
         """The map of frame i after the round."""
@@ -42,15 +42,15 @@ class Round:
             if j not in self.swept:
                 self.swept[j] = self.pool.submit(self._sweep, j) if self.pool else _done(self._sweep(j))
         around = {j: swept.result() for j, swept in self.swept.items() if j <= last}
-        around = {j: frame for j, frame in around.items() if frame is not None}
-        return settling.settle(i, around, self.frames.c2w, self.frames.lenses) if i in around else None
+        around = {j: known for j, known in around.items() if known is not None}
+        return settling.settle(i, around, self.frames) if i in around else None
 
-    def _sweep(self, j: int) -> DepthFrame | None:
+    def _sweep(self, j: int) -> settling.Known | None:
         before = self.before(j)
-        return None if before is None else fine_sweep(j, before, self.frames, self.neighbours(j))
+        return None if before is None else settling.Known(j, fine_sweep(j, before, self.frames, self.neighbours(j)))
 
 
-def _done(result: DepthFrame | None) -> "Future[DepthFrame | None]":
-    future: Future[DepthFrame | None] = Future()
+def _done(result: settling.Known | None) -> "Future[settling.Known | None]":
+    future: Future[settling.Known | None] = Future()
     future.set_result(result)
     return future

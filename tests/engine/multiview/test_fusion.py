@@ -85,17 +85,12 @@ def test_an_upright_figure_stands_on_its_contact():
 @pytest.mark.parametrize("helped", [False, True])
 def test_every_frame_is_measured_once(monkeypatch, helped):
     from geo4d.multiview import depth, fusion, rounds
+    from geo4d.multiview.working_frames import WorkingFrames
 
-    class Frames:
-        c2w = np.tile(np.eye(4), (40, 1, 1))
-        lenses = (LENS,) * 40
-        rgb = np.zeros((40, 48, 64, 3), dtype=np.uint8)
-
-        def __len__(self):
-            return 40
-
+    rgb, c2w = np.zeros((40, 48, 64, 3), dtype=np.uint8), np.tile(np.eye(4), (40, 1, 1))
     maker = depth.DepthMaker.__new__(depth.DepthMaker)
-    maker.frames, maker.measured, maker.network = Frames(), {}, None
+    maker.frames = WorkingFrames(rgb, [LENS] * 40, c2w, np.ones((48, 64), dtype=bool))
+    maker.measured, maker.network = {}, None
     maker.chosen, maker.brief, maker.motion = {}, {}, {}
     maker.times = np.arange(40) / 30
     maker.round = rounds.Round(maker.frames, maker.single, lambda j: maker.chosen[j])

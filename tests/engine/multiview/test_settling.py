@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from geo4d.multiview import settling
 from geo4d.multiview.depth_frame import DepthFrame
+from geo4d.multiview.working_frames import WorkingFrames
 from plane_world import F, H, W, World
 
 
@@ -20,7 +21,8 @@ def maps_of(world, disturb):
 
 
 def settled(world, maps, i=F // 2):
-    return settling.settle(i, maps, world.c2w, [world.lens] * F)
+    frames = WorkingFrames(np.zeros((F, H, W, 3), np.uint8), [world.lens] * F, world.c2w, np.ones((H, W), bool))
+    return settling.settle(i, {j: settling.Known(j, frame) for j, frame in maps.items()}, frames)
 
 
 def test_maps_that_agree_stay_as_they_are(world):
