@@ -68,12 +68,8 @@ class DenseFlow:
 
 
 def _searches() -> tuple[cv2.DISOpticalFlow, cv2.DISOpticalFlow]:
-    """For the flow itself, and for the way back, which only says how far the flow is to be believed.
-
-    Long refinement draws flow smoothly over the edges of things: short is better as well as faster.
-    """
+    """For the flow itself, and for the way back, which only says how far that is to be believed: a cheaper one."""
     there, back_again = (cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM) for _ in range(2))
-    there.setVariationalRefinementIterations(2)
     back_again.setVariationalRefinementIterations(0)
     back_again.setPatchStride(4)
     back_again.setGradientDescentIterations(16)
