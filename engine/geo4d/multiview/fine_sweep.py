@@ -43,7 +43,7 @@ def fine_sweep(i: int, frame: DepthFrame, frames: WorkingFrames, neighbours: lis
     # How far the steps go is the same for all pixels, unlike how far it is to what is around.
     first = 1 + len(around)
     stepped = shares[..., first:] @ np.float32(steps)
-    *shares, shift = cv2.split(_doubled(np.dstack([shares[..., 1:first], stepped]), h, w))
+    *shares, shift = cv2.split(cv2.resize(np.dstack([shares[..., 1:first], stepped]), (w, h)))
     for layer, share in zip(around, shares, strict=True):
         shift += share * cv2.log(layer / frame.depth)
     shift *= np.clip(1 - frame.dynamic / dynamic.MOVES, 0, 1)
@@ -60,11 +60,6 @@ def _halved(layer: np.ndarray) -> np.ndarray:
     """Means (h / 2, w / 2) of 2 x 2 pixels; of an odd number of lines the last pair is a bit wider."""
     h, w = layer.shape
     return cv2.resize(layer, ((w + 1) // 2, (h + 1) // 2), interpolation=cv2.INTER_AREA)
-
-
-def _doubled(layers: np.ndarray, h: int, w: int) -> np.ndarray:
-    """Layers (h / 2, w / 2, n) at the size (h, w, n)."""
-    return cv2.resize(layers, (w, h), interpolation=cv2.INTER_LINEAR)
 
 
 def _likeness(i: int, offered: list[np.ndarray], frames: WorkingFrames, neighbours: list[int]) -> list[np.ndarray]:
